@@ -1,0 +1,1 @@
+"""Who is asking: accounts, users, memberships, keys, and the audit of admin actions."""

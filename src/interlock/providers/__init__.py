@@ -1,0 +1,5 @@
+"""Upstreams: who serves a model, how they are reached, and what they speak.
+
+Only `gateway` opens connections through this package; nothing else holds a
+provider key.
+"""

@@ -1,0 +1,165 @@
+"""Values between the gateway and the upstreams: routes, calls, replies, faults.
+
+Durations are seconds, sizes are bytes, prices are US dollars per million tokens.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal, Protocol
+
+from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.providers.wire.exchange import FormatName
+
+__all__ = [
+    "Operation",
+    "Price",
+    "Reply",
+    "Route",
+    "Target",
+    "UpstreamError",
+    "Upstreams",
+]
+
+Operation = Literal["generate", "embeddings", "models", "count_tokens"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """Price of a model, US dollars per million tokens."""
+
+    input: float = 0.0
+    output: float = 0.0
+    cache_read: float | None = None
+    """None: same as input."""
+    cache_write: float | None = None
+    """None: same as input."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One deployment that can serve the request: where, as what, in which format."""
+
+    provider: str
+    """Name as configured (`openai`, `demo`, `ollama`, ...)."""
+    deployment: str
+    """Stable id for metrics, breakers and cooldown."""
+    model: str
+    """Model name the upstream knows."""
+    formats: tuple[FormatName, ...]
+    """Formats the upstream speaks, preferred first."""
+    price: Price | None = None
+
+    def speaks(self, wanted: FormatName) -> FormatName:
+        """The client's own format if the upstream knows it, else the preferred one."""
+        return wanted if wanted in self.formats else self.formats[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What a (provider, model) pair resolves to; cached, immutable."""
+
+    provider: str
+    model: str
+    groups: tuple[tuple[Target, ...], ...]
+    """Ordered fail-over groups; within a group deployments are chosen by weight."""
+    byok: str | None = field(default=None, repr=False)
+    """The caller's own provider key: used for every attempt, never stored."""
+
+
+class UpstreamError(InterlockError):
+    """An upstream failed, after all attempts that were allowed.
+
+    `status` is the upstream's (None: it never answered), `body` its answer cut to
+    64 KiB with keys redacted, `retry_after_s` its hint. `code` is one of
+    upstream_error, upstream_timeout, upstream_unreachable, upstream_truncated,
+    upstream_malformed, upstream_too_large, upstream_authentication_error,
+    rate_limit_exceeded, overloaded.
+    """
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UPSTREAM
+    code: ClassVar[str] = "upstream_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "upstream_error",
+        kind: ErrorKind = ErrorKind.UPSTREAM,
+        status: int | None = None,
+        body: bytes = b"",
+        retry_after_s: float | None = None,
+        target: Target | None = None,
+    ) -> None:
+        super().__init__(message, code=code, kind=kind, retry_after_s=retry_after_s)
+        self.status = status
+        self.body = body
+        self.target = target
+
+
+class Reply(Protocol):
+    """A good upstream answer (status 2xx), open until it is read to the end or closed.
+
+    The connection goes back to its pool when the body was read to its end, and is
+    closed when `close` comes first (client gone): the upstream sees that at once.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    """Lower-case names."""
+    target: Target
+    attempts: int
+
+    async def read(self) -> bytes:
+        """The whole body. Raises UpstreamError: truncated, too large, idle time-out."""
+        ...
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Body pieces as they come. Raises UpstreamError as `read`."""
+        ...
+
+    def close(self) -> None:
+        """Gives the body up; idempotent."""
+        ...
+
+
+class Upstreams(Protocol):
+    """The providers as the gateway sees them."""
+
+    def resolve(
+        self,
+        provider: str | None,
+        model: str,
+        *,
+        operation: Operation = "generate",
+        byok: str | None = None,
+    ) -> Route:
+        """Targets for a model name or alias; `provider` None: the default of the server.
+
+        Raises (InterlockError): not_found for an unknown provider, `provider_not_configured`
+        (unavailable) for one without upstream, `model_not_allowed` (invalid) when the
+        allow-list lacks the model and there is no `byok`.
+        """
+        ...
+
+    async def send(
+        self,
+        route: Route,
+        build: Callable[[Target, FormatName], bytes],
+        *,
+        want: FormatName,
+        operation: Operation = "generate",
+        stream: bool = False,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> Reply:
+        """Sends to the best target, failing over while the caller has seen nothing.
+
+        `build` makes the body for a target and is called once per target tried.
+        `headers` are passed on as they are (already filtered by the gateway). For a
+        stream it returns when the first body bytes are there. Raises UpstreamError;
+        cancelling it closes the upstream connection at once.
+        """
+        ...
+
+    def models(self, provider: str | None) -> Sequence[str]:
+        """Model names and aliases the server offers, for `GET .../v1/models`."""
+        ...

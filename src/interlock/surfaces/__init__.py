@@ -1,0 +1,1 @@
+"""One published API each; surfaces do not know one another."""

@@ -1,0 +1,1 @@
+"""`/control/...`: the security gateway in front of model providers."""

@@ -1,0 +1,1 @@
+"""Logs, metrics and traces; never a secret, never prompt text."""
