@@ -11,7 +11,7 @@ Life of a call::
     exchange = registry.exchange(client, upstream)
     body_up = exchange.request(head, edits)     # bytes for the upstream
     JSON:    answer = exchange.answer(body);    answer.finish(verdicts) -> bytes
-    stream:  relay = exchange.stream(...);      relay.feed(chunk) -> [Step]; relay.close(...) -> bytes
+    stream:  relay = exchange.stream(...);      relay.feed(chunk) -> [Step]; relay.close(...)
 
 Denied calls (gateway.md, section 9): the gateway asks the model again with
 `exchange.again(...)`, and the continued stream is fed to the *same* relay after
