@@ -64,6 +64,10 @@ class ResultIn(Struct, frozen=True, kw_only=True):
     text: str
     """Text parts joined by newlines; images and documents are not included."""
     is_error: bool = False
+    tool: str | None = None
+    """Qualified name of the tool, when the request's own history contains the call."""
+    arguments: str | None = None
+    """Arguments of that call as JSON text, likewise."""
 
 
 class Head(Struct, kw_only=True):
@@ -142,11 +146,13 @@ class Forward(Struct, frozen=True, tag="forward"):
 class Held(Struct, frozen=True, tag="held"):
     """A complete tool call, not yet seen by the client; decide it.
 
-    Then either send `release(our_id)` or call `relay.drop(call)`. Decide in order.
+    Then either send `release(our_id, None)` or call `relay.drop(call)`. Decide in
+    order. A second argument other than None replaces the arguments (JSON text) that
+    the client sees, because a guard rewrote them.
     """
 
     call: ToolCall
-    release: Callable[[str], bytes]
+    release: Callable[[str, str | None], bytes]
 
 
 class Ended(Struct, frozen=True, tag="ended"):
@@ -231,13 +237,15 @@ class Answer(Protocol):
         ids: Mapping[str, str],
         *,
         denied: frozenset[str] = frozenset(),
+        arguments: Mapping[str, str] | None = None,
         extra_text: str | None = None,
         usage: Usage | None = None,
         stop: StopReason | None = None,
     ) -> bytes:
         """The body for the client.
 
-        `ids` maps upstream call ids to ours, `denied` are upstream ids to leave out.
+        `ids` maps upstream call ids to ours, `denied` are upstream ids to leave out,
+        `arguments` replaces the arguments (JSON text) of calls by upstream id.
         With nothing to change and equal formats: the upstream's bytes.
         """
         ...
