@@ -147,6 +147,10 @@ class Recorder(Protocol):
         """A session from the store (queued state included)."""
         ...
 
+    async def find_session(self, suffix: str) -> str | None:
+        """Id of the newest session whose id ends in `suffix` (12 hex digits)."""
+        ...
+
     async def load_response(self, response_id: str) -> StoredResponse | None:
         """A stored response (queued ones included)."""
         ...

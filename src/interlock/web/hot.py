@@ -1,0 +1,434 @@
+"""The HTTP protocol class: hot routes served here, everything else by the ASGI app.
+
+A subclass of uvicorn's httptools protocol under uvicorn's own server, so that life
+cycle, keep-alive, pipelining, WebSocket upgrades and graceful shutdown are uvicorn's.
+A request whose target the `HotHandler` claims never becomes an ASGI scope: its body
+is collected (bounded) and one task writes the answer straight to the transport.
+Decision record: docs/decisions/0002-http-server.md.
+
+Limits hold for both kinds of request: size of one header, of all headers, of the
+body, and the time a request may take to arrive. A refused request gets the handler's
+own error body, then the connection is drained for a moment and closed.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+from uvicorn.server import ServerState
+
+__all__ = ["HotHandler", "HotRequest", "HttpLimits", "Refusal", "hot_protocol", "sweep"]
+
+Refusal = Literal["bad_request", "headers_too_large", "body_too_large", "timeout", "incomplete"]
+
+_LINGER_S = 2.0
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpLimits:
+    """Sizes in bytes, times in seconds."""
+
+    header_bytes: int = 128 << 10
+    """One header line; clients send policies of 64 KiB."""
+    headers_bytes: int = 512 << 10
+    body_bytes: int = 64 << 20
+    receive_s: float = 60.0
+    """From the first byte of a request to its last."""
+
+
+class HotHandler(Protocol):
+    """What serves the hot routes."""
+
+    def claim(self, method: bytes, url: bytes) -> object | None:
+        """The route of a hot request, None to leave it to the ASGI app. Must not raise."""
+        ...
+
+    async def serve(self, request: "HotRequest", route: object) -> None:
+        """Answers the request. Cancelled when the client goes away."""
+        ...
+
+    def refuse(self, reason: Refusal) -> tuple[int, bytes]:
+        """Status and JSON body for a request that could not even be read."""
+        ...
+
+
+class _Nothing:
+    """Stands in for the event that ASGI cycles wait on."""
+
+    def set(self) -> None:
+        """Nobody waits."""
+
+
+_NOTHING = _Nothing()
+
+
+class HotRequest:
+    """One hot request and the way to answer it.
+
+    `headers` are (lower-case name, value) pairs as received, `body` is complete when
+    `serve` runs. Answer with `respond`, or with `start_stream`, `write`, `end_stream`.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_chunked",
+        "_parts",
+        "_protocol",
+        "body",
+        "body_done",
+        "disconnected",
+        "flow",
+        "headers",
+        "keep_alive",
+        "last_write",
+        "message_event",
+        "method",
+        "more_body",
+        "response_complete",
+        "response_started",
+        "route",
+        "size",
+        "task",
+        "transport",
+        "url",
+    )
+
+    def __init__(
+        self,
+        protocol: "HotProtocol",
+        *,
+        method: bytes,
+        url: bytes,
+        headers: list[tuple[bytes, bytes]],
+        route: object,
+        keep_alive: bool,
+        http10: bool,
+    ) -> None:
+        self._protocol = protocol
+        self._parts: list[bytes] = []
+        self._begun = False
+        self._chunked = not http10
+        self.transport: asyncio.Transport = protocol.transport
+        self.flow: FlowControl = protocol.flow
+        self.method = method
+        self.url = url
+        self.headers = headers
+        self.route = route
+        self.keep_alive = keep_alive
+        self.body = b""
+        self.size = 0
+        self.body_done = False
+        self.more_body = True
+        self.disconnected = False
+        self.response_started = False
+        self.response_complete = False
+        self.task: asyncio.Task[None] | None = None
+        self.message_event = _NOTHING
+        self.last_write = 0.0
+
+    @property
+    def peer(self) -> str:
+        """Address of the other end, for logs."""
+        client = self._protocol.client
+        return client[0] if client else ""
+
+    def respond(self, status: int, headers: bytes, body: bytes) -> None:
+        """Sends a whole answer. `headers` are complete lines, each ending in CRLF."""
+        if self.disconnected:
+            return
+        self.response_started = self.response_complete = True
+        tail = b"" if self.keep_alive else b"connection: close\r\n"
+        self.transport.write(
+            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
+            % (STATUS_LINE[status], self._protocol.common_headers(), headers, tail, len(body), body)
+        )
+        self._finished()
+
+    def start_stream(self, status: int, headers: bytes) -> None:
+        """Sends the head of a streamed answer."""
+        if self.disconnected:
+            return
+        self.response_started = True
+        if not self._chunked:
+            self.keep_alive = False
+        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
+        tail = b"" if self.keep_alive else b"connection: close\r\n"
+        self.transport.write(
+            b"%b%b%b%b%b\r\n"
+            % (STATUS_LINE[status], self._protocol.common_headers(), headers, framing, tail)
+        )
+
+    def write(self, data: bytes) -> None:
+        """Sends a piece of a streamed answer; never blocks, see `drain`."""
+        if self.disconnected or not data:
+            return
+        self.last_write = self._protocol.loop.time()
+        if self._chunked:
+            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self.transport.write(data)
+
+    @property
+    def must_drain(self) -> bool:
+        """The client reads slower than we write: `await drain()` before more."""
+        return self.flow.write_paused
+
+    async def drain(self) -> None:
+        """Waits until the transport's buffer is small again."""
+        await self.flow.drain()
+
+    def end_stream(self) -> None:
+        """Ends a streamed answer."""
+        if self.disconnected:
+            return
+        self.response_complete = True
+        if self._chunked:
+            self.transport.write(b"0\r\n\r\n")
+        self._finished()
+
+    def abort(self) -> None:
+        """Breaks the connection: the client must not take what it got for an answer."""
+        self.response_complete = True
+        if not self.transport.is_closing():
+            self.transport.abort()
+
+    def _finished(self) -> None:
+        if not self.keep_alive:
+            self.transport.close()
+        self._protocol.on_response_complete()
+
+
+class HotProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a second, shorter way through it; see `hot_protocol`."""
+
+    handler: ClassVar[HotHandler]
+    limits: ClassVar[HttpLimits]
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.refused = False
+        self.header_size = 0
+        self.body_size = 0
+        self.in_headers = False
+        self.began: float | None = None
+        self._common: tuple[object, bytes] = (None, b"")
+
+    def common_headers(self) -> bytes:
+        """The server's own headers (`date`), as header lines."""
+        source = self.server_state.default_headers
+        if self._common[0] is not source:
+            lines = b"".join(b"%b: %b\r\n" % pair for pair in source)
+            self._common = (source, lines)
+        return self._common[1]
+
+    # transport events
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Notes when the connection began, for `sweep`."""
+        super().connection_made(transport)
+        self.began = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancels what the client was waiting for, so that the upstream sees it at once."""
+        self.began = None
+        waiting = [cycle for cycle, _ in self.pipeline]
+        super().connection_lost(exc)
+        for cycle in (self.cycle, *waiting):
+            if isinstance(cycle, HotRequest):
+                cycle.disconnected = True
+                if cycle.task is not None and not cycle.task.done():
+                    cycle.task.cancel()
+
+    def eof_received(self) -> None:
+        """A request that ends half-way is answered before the connection closes."""
+        if self.began is not None and (self.header_size or self.in_headers) and not self.refused:
+            cycle = self.cycle
+            if self.in_headers or (cycle is not None and cycle.more_body):
+                self.refuse("incomplete")
+
+    def data_received(self, data: bytes) -> None:
+        """Feeds the parser; nothing is parsed once a request was refused."""
+        if self.refused:
+            return
+        if self.in_headers:
+            self.header_size += len(data)
+            if self.header_size > 2 * self.limits.headers_bytes:
+                self.refuse("headers_too_large")
+                return
+        super().data_received(data)
+
+    def send_400_response(self, msg: str) -> None:
+        """The parser gave up: malformed HTTP."""
+        del msg
+        if not self.refused:
+            self.refuse("bad_request")
+
+    def refuse(self, reason: Refusal) -> None:
+        """Answers what cannot be read, stops reading, closes after a moment."""
+        self.refused = True
+        if self.transport.is_closing():
+            return
+        status, body = self.handler.refuse(reason)
+        cycle = self.cycle
+        if cycle is None or not cycle.response_started or cycle.response_complete:
+            self.transport.write(
+                b"%b%bcontent-type: application/json\r\nconnection: close\r\n"
+                b"content-length: %d\r\n\r\n%b"
+                % (STATUS_LINE[status], self.common_headers(), len(body), body)
+            )
+        if isinstance(cycle, HotRequest):
+            cycle.response_complete = True
+            if cycle.task is not None:
+                cycle.task.cancel()
+        self.loop.call_later(_LINGER_S, self.transport.close)
+
+    # parser events
+
+    def on_message_begin(self) -> None:
+        """A request starts; the ASGI scope is made only if it turns out to need one."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self.header_size = 0
+        self.body_size = 0
+        self.in_headers = True
+        self.began = self.loop.time()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collects a header, within the limits."""
+        size = len(name) + len(value)
+        self.header_size += size
+        if size > self.limits.header_bytes or self.header_size > self.limits.headers_bytes:
+            if not self.refused:
+                self.refuse("headers_too_large")
+            return
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Decides which of the two ways the request goes."""
+        self.in_headers = False
+        if self.refused:
+            return
+        method = self.parser.get_method()
+        route = self.handler.claim(method, self.url)
+        if route is None:
+            self._to_asgi()
+            return
+        http10 = self.parser.get_http_version() == "1.0"
+        cycle = HotRequest(
+            self,
+            method=method,
+            url=self.url,
+            headers=self.headers,
+            route=route,
+            keep_alive=not http10 and self.parser.should_keep_alive(),
+            http10=http10,
+        )
+        if self.expect_100_continue:
+            self.transport.write(_CONTINUE)
+        previous = self.cycle
+        self.cycle = cycle  # type: ignore[assignment]
+        if previous is None or previous.response_complete:
+            self._start_asgi_task(cycle, self.app)  # type: ignore[arg-type]
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, within the limit."""
+        if self.refused:
+            return
+        self.body_size += len(body)
+        if self.body_size > self.limits.body_bytes:
+            self.refuse("body_too_large")
+            return
+        cycle = self.cycle
+        if isinstance(cycle, HotRequest):
+            cycle._parts.append(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        self.began = None
+        if self.refused:
+            return
+        cycle = self.cycle
+        if not isinstance(cycle, HotRequest):
+            super().on_message_complete()
+            return
+        parts = cycle._parts
+        cycle.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        cycle._parts = []
+        cycle.more_body = False
+        cycle.body_done = True
+        if cycle._begun:
+            self._launch(cycle)
+
+    def _to_asgi(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url = url
+        self.headers.extend(headers)
+        self.expect_100_continue = expects
+        super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own type
+        if not isinstance(cycle, HotRequest):
+            super()._start_asgi_task(cycle, app)
+            return
+        cycle._begun = True
+        if cycle.body_done:
+            self._launch(cycle)
+
+    def _launch(self, cycle: HotRequest) -> None:
+        task = self.loop.create_task(self._serve(cycle))
+        cycle.task = task
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def _serve(self, cycle: HotRequest) -> None:
+        try:
+            await self.handler.serve(cycle, cycle.route)
+        except asyncio.CancelledError:
+            if not cycle.disconnected and not self.refused:
+                cycle.abort()
+                raise
+        finally:
+            if not cycle.response_complete and not cycle.disconnected:
+                cycle.abort()
+
+
+def hot_protocol(handler: HotHandler, limits: HttpLimits) -> type[HotProtocol]:
+    """The protocol class to give to `uvicorn.Config(http=...)`."""
+    return type("BoundHotProtocol", (HotProtocol,), {"handler": handler, "limits": limits})
+
+
+def sweep(connections: set[Any], now: float) -> None:
+    """Refuses requests that take too long to arrive; call it every few seconds."""
+    for connection in list(connections):
+        if not isinstance(connection, HotProtocol) or connection.refused:
+            continue
+        began = connection.began
+        if began is None or now - began < connection.limits.receive_s:
+            continue
+        if connection.in_headers or (
+            connection.cycle is not None and not connection.cycle.response_complete
+        ):
+            connection.refuse("timeout")
+        else:
+            connection.transport.close()
