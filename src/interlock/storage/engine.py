@@ -1,0 +1,255 @@
+"""The connection pool, the unit of work, and raw connections for the batch writer.
+
+SQLite runs in WAL mode with foreign keys on; writers take the lock at once
+(`BEGIN IMMEDIATE`), so that two of them wait for each other instead of failing
+half-way. PostgreSQL is reached with psycopg 3.
+
+Refuses in-memory SQLite: several connections must see one database.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from interlock.storage.errors import StoreUnavailable, StoreUrlError
+
+__all__ = ["Database", "Dialect", "unreachable"]
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_WRITE = "interlock_write"
+_BUSY_TIMEOUT_MS = 5000
+_SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=NORMAL",
+    "PRAGMA foreign_keys=ON",
+    f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
+    "PRAGMA temp_store=MEMORY",
+)
+
+
+class Database:
+    """One relational store: async transactions for services, raw connections for writers."""
+
+    def __init__(self, url: str, *, pool_size: int = 5, connect_timeout_s: float = 5.0) -> None:
+        """Describes the store; connects to nothing yet.
+
+        Raises:
+            StoreUrlError: the URL names no supported store.
+        """
+        self.url = _normalise(url)
+        self.dialect: Dialect = (
+            "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+        )
+        self._pool_size = pool_size
+        self._connect_timeout_s = connect_timeout_s
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def path(self) -> Path:
+        """The database file. Only for SQLite."""
+        assert self.url.database is not None  # noqa: S101 - _normalise saw to it
+        return Path(self.url.database)
+
+    def describe(self) -> str:
+        """The URL without its password, for messages and logs."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """A unit of work: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        async with self._connect(write=True) as connection, connection.begin():
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A consistent view for queries; takes no write lock.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        async with self._connect(write=False) as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def migration_connection(self) -> Iterator[Connection]:
+        """A synchronous connection outside any pool, for schema changes.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        engine = self._sync_engine()
+        try:
+            with (
+                unreachable(),
+                engine.connect().execution_options(**{_WRITE: True}) as connection,
+            ):
+                yield connection
+        finally:
+            engine.dispose()
+
+    def connect_sqlite(self) -> sqlite3.Connection:
+        """A raw connection in autocommit mode, usable from the thread that owns it."""
+        self._make_folder()
+        connection = sqlite3.connect(
+            self.path,
+            timeout=_BUSY_TIMEOUT_MS / 1000,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=64,
+        )
+        for pragma in _SQLITE_PRAGMAS:
+            connection.execute(pragma)
+        return connection
+
+    def connect_postgresql(self) -> psycopg.Connection[tuple[Any, ...]]:
+        """A raw connection in autocommit mode, usable from the thread that owns it."""
+        conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(conninfo, autocommit=True, **self._postgresql_args())
+
+    async def close(self) -> None:
+        """Closes the pool; the database can be used again afterwards."""
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+
+    @contextlib.asynccontextmanager
+    async def _connect(self, *, write: bool) -> AsyncIterator[AsyncConnection]:
+        if self._engine is None:
+            self._engine = self._async_engine()
+        with unreachable():
+            async with self._engine.connect() as connection:
+                await connection.execution_options(**{_WRITE: write})
+                yield connection
+
+    def _async_engine(self) -> AsyncEngine:
+        if self.dialect == "sqlite":
+            self._make_folder()
+            engine = create_async_engine(
+                self.url.set(drivername="sqlite+aiosqlite"),
+                pool_size=self._pool_size,
+                pool_timeout=self._connect_timeout_s,
+                connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000},
+            )
+            _configure_sqlite(engine.sync_engine)
+            return engine
+        return create_async_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            pool_size=self._pool_size,
+            max_overflow=0,
+            pool_timeout=self._connect_timeout_s,
+            pool_pre_ping=True,
+            connect_args=self._postgresql_args(),
+        )
+
+    def _sync_engine(self) -> Engine:
+        if self.dialect == "sqlite":
+            self._make_folder()
+            engine = create_engine(self.url.set(drivername="sqlite+pysqlite"))
+            _configure_sqlite(engine)
+            return engine
+        return create_engine(
+            self.url.set(drivername="postgresql+psycopg"), connect_args=self._postgresql_args()
+        )
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the folder `{self.path.parent}` cannot be made: {error.strerror}"
+            ) from error
+
+    def _postgresql_args(self) -> dict[str, Any]:
+        return {
+            "connect_timeout": max(2, int(self._connect_timeout_s)),
+            "application_name": "interlock",
+            # A vanished server is noticed in seconds, not after the kernel's default of minutes.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+        }
+
+
+@contextlib.contextmanager
+def unreachable() -> Iterator[None]:
+    """Turns "the store is away" into `StoreUnavailable`; a wrong statement passes unchanged."""
+    try:
+        yield
+    except DBAPIError as error:
+        if not _is_outage(error):
+            raise
+        raise StoreUnavailable from error
+    except PoolTimeoutError as error:
+        raise StoreUnavailable from error
+
+
+def _is_outage(error: DBAPIError) -> bool:
+    if error.connection_invalidated:
+        return True
+    original = error.orig
+    if isinstance(original, sqlite3.OperationalError):
+        # The same class covers a misspelt column; only these mean "not now".
+        name = getattr(original, "sqlite_errorname", "") or ""
+        return name.startswith(
+            ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL")
+        )
+    return isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
+
+
+def _normalise(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreUrlError(
+            "the database URL cannot be read",
+            hint="write `sqlite:///PATH` or `postgresql://USER@HOST/NAME`",
+        ) from error
+    backend = parsed.drivername.split("+")[0]
+    if backend == "sqlite":
+        if not parsed.database or parsed.database == ":memory:" or parsed.query:
+            raise StoreUrlError(
+                "a SQLite database must be a plain file", hint="write `sqlite:///PATH`"
+            )
+        return parsed.set(drivername="sqlite")
+    if backend in {"postgresql", "postgres"}:
+        if not parsed.database:
+            raise StoreUrlError(
+                "the database URL names no database",
+                hint="write `postgresql://USER@HOST/NAME`",
+            )
+        return parsed.set(drivername="postgresql")
+    raise StoreUrlError(
+        f"`{backend}` is not a supported database",
+        hint="use SQLite (`sqlite:///PATH`) or PostgreSQL (`postgresql://...`)",
+    )
+
+
+def _configure_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _pragmas(dbapi_connection: DBAPIConnection, _record: object) -> None:
+        # The driver must not begin transactions behind our back: `_begin` does.
+        dbapi_connection.isolation_level = None
+        cursor = dbapi_connection.cursor()
+        for pragma in _SQLITE_PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        write = connection.get_execution_options().get(_WRITE, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

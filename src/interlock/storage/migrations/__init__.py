@@ -1,0 +1,1 @@
+"""Schema revisions, oldest first. Each is explicit DDL and imports nothing of ours."""
