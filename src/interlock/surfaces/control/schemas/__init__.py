@@ -1,0 +1,12 @@
+"""The three config headers as pydantic models: X-Features, X-Policy, X-Config.
+
+Owns what a header may say (names, types, ranges). Refuses to know what a missing
+field means: that is the business of presets and the merge (`headers`).
+"""
+
+from interlock.surfaces.control.schemas.base import HeaderModel
+from interlock.surfaces.control.schemas.config import ConfigHeader
+from interlock.surfaces.control.schemas.features import FeaturesHeader
+from interlock.surfaces.control.schemas.policy import PolicyHeader
+
+__all__ = ["ConfigHeader", "FeaturesHeader", "HeaderModel", "PolicyHeader"]
