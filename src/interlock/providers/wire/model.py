@@ -27,6 +27,7 @@ __all__ = [
     "Part",
     "PartEnd",
     "PartStart",
+    "ProviderTool",
     "Reasoning",
     "Refusal",
     "Request",
@@ -77,11 +78,12 @@ class Text(Struct, frozen=True, kw_only=True, tag="text"):
 
 
 class Image(Struct, frozen=True, kw_only=True, tag="image"):
-    """An image by URL, or inline as base64 `data` with its `media_type`."""
+    """An image by URL, inline as base64 `data` with its `media_type`, or by provider id."""
 
     url: str | None = None
     data: str | None = None
     media_type: str | None = None
+    file_id: str | None = None
     detail: str | None = None
     cache: CacheMark | None = None
 
@@ -114,6 +116,8 @@ class Thinking(Struct, frozen=True, kw_only=True, tag="thinking"):
     encrypted: str | None = None
     """Redacted or encrypted reasoning, opaque."""
     id: str | None = None
+    origin: Literal["messages", "responses"] | None = None
+    """Whose `signature` or `encrypted` this is; only that provider can read it."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -168,12 +172,23 @@ class ToolDef(Struct, frozen=True, kw_only=True):
     output_schema: dict[str, Any] | None = None
     strict: bool | None = None
     namespace: str | None = None
+    namespace_description: str | None = None
     cache: CacheMark | None = None
 
     @property
     def qualified(self) -> str:
         """The name a policy sees."""
         return f"{self.namespace}.{self.name}" if self.namespace else self.name
+
+
+class ProviderTool(Struct, frozen=True, kw_only=True):
+    """A tool the provider runs itself, or of a kind only its format knows: carried as it is."""
+
+    format: Literal["chat", "messages", "responses"]
+    type: str
+    name: str
+    """Its own name, else its type."""
+    raw: dict[str, Any]
 
 
 class ToolChoice(Struct, frozen=True, kw_only=True):
@@ -209,6 +224,7 @@ class Request(Struct, frozen=True, kw_only=True):
     model: str
     messages: list[Message]
     tools: list[ToolDef] = field(default_factory=list)
+    provider_tools: list[ProviderTool] = field(default_factory=list)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
     max_tokens: int | None = None
@@ -231,6 +247,11 @@ class Request(Struct, frozen=True, kw_only=True):
     user: str | None = None
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
+    """As Chat Completions and Responses call it; `default` is `standard_only` of Messages."""
+    verbosity: str | None = None
+    store: bool | None = None
+    openai: dict[str, Any] = field(default_factory=dict)
+    """Members Chat Completions and Responses spell and mean alike (`prompt_cache_key`, ...)."""
     dropped: list[str] = field(default_factory=list)
     """Paths of members no neutral field holds; reported in the trace when translated."""
 
