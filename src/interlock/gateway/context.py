@@ -1,0 +1,72 @@
+"""What one request carries through the gateway, and where its answer goes."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from interlock.gateway.config import SessionConfig
+from interlock.identity.model import KeyInfo
+from interlock.providers.wire.exchange import Head
+
+__all__ = ["CallContext", "Sink"]
+
+
+@dataclass(slots=True, kw_only=True)
+class CallContext:
+    """One request, authenticated and parsed."""
+
+    request_id: str
+    key: KeyInfo
+    config: SessionConfig
+    head: Head
+    provider: str | None
+    """As named in the path; None: the default of the suffix."""
+    byok: str | None
+    """The caller's own provider key."""
+    endpoint: str
+    """Endpoint type and suffix, for the ledger."""
+    native_client: bool = True
+    """False for the typed client of the Messages format (gateway.md, 8.5)."""
+    forward: tuple[tuple[str, str], ...] = ()
+    """Headers the upstream shall get (betas, versions)."""
+    session_header: str | None = None
+    client_session: str | None = None
+    """A coding client's own session id."""
+    trace_id: str | None = None
+
+    def __repr__(self) -> str:
+        """Without keys and bodies."""
+        return f"CallContext({self.request_id}, {self.endpoint}, key={self.key.id})"
+
+
+class Sink(Protocol):
+    """Where an answer goes; the surface implements it on its transport."""
+
+    @property
+    def opened(self) -> bool:
+        """Whether anything was sent."""
+        ...
+
+    @property
+    def must_drain(self) -> bool:
+        """The client is slower than the upstream."""
+        ...
+
+    def answer(self, session_id: str, body: bytes) -> None:
+        """A whole answer."""
+        ...
+
+    def open(self, session_id: str) -> None:
+        """The head of a streamed answer."""
+        ...
+
+    def write(self, data: bytes) -> None:
+        """Complete events of a streamed answer."""
+        ...
+
+    async def drain(self) -> None:
+        """Waits until the client has caught up."""
+        ...
+
+    def end(self) -> None:
+        """The streamed answer is complete."""
+        ...

@@ -1,0 +1,432 @@
+"""Decides tool calls and takes in tool results: guards, policy, session labels, record.
+
+Every call passes `Decider.call`; there is no other way for one to become allowed. Any
+exception on the way is a denial (architecture.md, invariant 1).
+
+Source: gateway.md sections 4, 9, 11.7, 11.8, 11.13.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from interlock.gateway.context import CallContext
+from interlock.gateway.records import DecisionRecord, Recorder
+from interlock.gateway.roles import Roles
+from interlock.gateway.rules import Rules
+from interlock.gateway.session import CallState, LiveSession, Origin
+from interlock.kernel.clock import Clock
+from interlock.kernel.ids import new_id
+from interlock.policy import denial_message, unwrap
+from interlock.policy.guards import ArgumentVerdict, GuardHit, ResultVerdict
+from interlock.policy.model import DEFAULT_LABELS, Decision, Labels, LabelSet, RuleTrace, Verdict
+from interlock.policy.model import ToolCall as PolicyCall
+from interlock.providers.wire.exchange import ResultIn
+from interlock.providers.wire.model import ToolCall
+
+__all__ = ["Decider", "DecisionCounter", "Outcome"]
+
+_log = logging.getLogger("interlock.gateway")
+_json = msgspec.json.Encoder().encode
+_MASK = "[masked]"
+
+
+class DecisionCounter:
+    """Where decisions are counted; the default counts nothing."""
+
+    def decided(self, tool: str, verdict: str) -> None:
+        """One more decision."""
+        del tool, verdict
+
+
+class Outcome(Struct, kw_only=True):
+    """What became of one attempted call."""
+
+    allowed: bool
+    message: str = ""
+    """Why not: the sentence the model, and in the end the client, is told."""
+    arguments: str | None = None
+    """New arguments when a guard rewrote them."""
+    decision_id: str = ""
+    tags: frozenset[str] = frozenset()
+    """Tags guards put on the call, for the closing notice."""
+
+
+class Decider:
+    """Applies the rules of a session to its tool traffic."""
+
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        clock: Clock,
+        roles: Roles,
+        counter: DecisionCounter | None = None,
+    ) -> None:
+        self._recorder = recorder
+        self._clock = clock
+        self._roles = roles
+        self._counter = counter or DecisionCounter()
+
+    async def call(
+        self,
+        ctx: CallContext,
+        rules: Rules,
+        session: LiveSession,
+        call: ToolCall,
+        our_id: str,
+        *,
+        hidden: str | None = None,
+    ) -> Outcome:
+        """Decides one call of the model; allowed ones are remembered in the session.
+
+        `hidden` is the reason why the tool may not be called at all (pinning). Session
+        updates of `session before` blocks persist whatever the verdict.
+        """
+        began = time.perf_counter()
+        tool = call.qualified
+        args: dict[str, Any] | None = None
+        decision: Decision | None = None
+        guarded: ArgumentVerdict | None = None
+        message = ""
+        try:
+            args = _arguments(call.arguments)
+            if args is None:
+                message = _plain_denial(tool, "the arguments are not a JSON object")
+            elif hidden is not None:
+                message = _plain_denial(tool, hidden)
+            else:
+                guarded = await self._guard_arguments(ctx, rules, tool, args)
+                decision = rules.policy.decide(_policy_call(tool, args, guarded), session.policy)
+                session.policy = decision.session
+                if not decision.verdict.allowed:
+                    message = _explained(decision, _policy_call(tool, args, guarded))
+                elif guarded is not None and guarded.denied is not None:
+                    message = _plain_denial(tool, guarded.denied.reason)
+        except Exception:
+            _log.exception("deciding a call of %s failed", tool)
+            message = _plain_denial(tool, "the decision could not be made")
+        allowed = not message
+        outcome = Outcome(allowed=allowed, message=message, decision_id=new_id("dec"))
+        if guarded is not None:
+            outcome.tags = guarded.tags
+            if allowed and guarded.changed:
+                outcome.arguments = _json(guarded.args).decode()
+        if allowed:
+            session.state.counter += 1
+            session.add_call(
+                our_id,
+                CallState(
+                    upstream_id=call.id,
+                    tool=tool,
+                    arguments=outcome.arguments or call.arguments,
+                ),
+            )
+        self._write(ctx, rules, session, outcome, tool, our_id, args, decision, guarded, began)
+        return outcome
+
+    async def result(
+        self, ctx: CallContext, rules: Rules, session: LiveSession, result: ResultIn
+    ) -> tuple[str | None, frozenset[str]]:
+        """Takes in a tool result: guards, unwrapping, `result` and `session after` rules.
+
+        Returns the text the model shall see instead (None: unchanged) and the tags guards
+        found. A result that was taken in before is guarded again (the model must not see
+        what was hidden) but moves no labels.
+        """
+        state = session.state.calls.get(result.call_id)
+        tool = state.tool if state is not None else (result.tool or "")
+        arguments = state.arguments if state is not None else (result.arguments or "{}")
+        value: Any = result.text
+        text: str | None = None
+        given: Labels | None = None
+        how = "ignore"
+        wrapped = unwrap(result.text)
+        if wrapped is not None:
+            value, given, how = wrapped
+            text = value if isinstance(value, str) else _json(value).decode()
+        verdict = await self._guard_result(ctx, rules, text if text is not None else result.text)
+        tags: frozenset[str] = frozenset()
+        if verdict is not None:
+            tags = verdict.tags
+            if verdict.changed:
+                text = verdict.value
+        if state is not None and state.answered:
+            return text, tags
+        policy_call = PolicyCall(tool=tool, args=_arguments(arguments) or {})
+        update = rules.policy.result(
+            policy_call,
+            value,
+            rules.policy.initial(policy_call, given=given, how=how, extra_tags=tags),
+            session.policy,
+            failed=result.is_error,
+        )
+        session.policy = update.session
+        if update.origins:
+            session.state.origins.extend(
+                Origin(
+                    field=origin[0],
+                    label=origin[1],
+                    tool=tool,
+                    call_id=result.call_id,
+                    declaration=origin[2],
+                    line=origin[3],
+                )
+                for origin in update.origins
+            )
+            del session.state.origins[:-200]
+            session.remember = True
+        if state is not None:
+            state.answered = True
+            session.remember = True
+        return text, tags
+
+    async def offer(
+        self, ctx: CallContext, rules: Rules, session: LiveSession, tool: str, kind: str
+    ) -> str | None:
+        """Decides whether a tool that the provider runs itself may be offered.
+
+        Its calls cannot be checked one by one, so the offer is decided like a call
+        without arguments. Returns the reason of a denial.
+        """
+        decision = rules.policy.decide(PolicyCall(tool=tool, args={}), session.policy)
+        if decision.verdict.allowed and kind != tool:
+            decision = rules.policy.decide(PolicyCall(tool=kind, args={}), session.policy)
+        if decision.verdict.allowed:
+            return None
+        outcome = Outcome(
+            allowed=False,
+            message=_explained(decision, PolicyCall(tool=tool, args={})),
+            decision_id=new_id("dec"),
+        )
+        began = time.perf_counter()
+        self._write(ctx, rules, session, outcome, tool, "", {}, decision, None, began)
+        await self.settle()
+        return outcome.message
+
+    async def settle(self) -> None:
+        """Waits until denials are in the store (bounded): before the answer leaves."""
+        if not await self._recorder.flush(wait_s=1.0):
+            _log.warning("a denial is queued but not stored yet: the store is slow")
+
+    async def _guard_arguments(
+        self, ctx: CallContext, rules: Rules, tool: str, args: dict[str, Any]
+    ) -> ArgumentVerdict | None:
+        guards = rules.guards
+        if guards is None:
+            return None
+        verdict = guards.check_arguments(tool, args)
+        if verdict.undecided:
+            scores = await self._roles.tag(ctx, verdict.undecided)
+            verdict = guards.resolve_arguments(tool, args, verdict, scores)
+        return verdict
+
+    async def _guard_result(
+        self, ctx: CallContext, rules: Rules, text: str
+    ) -> ResultVerdict | None:
+        guards = rules.guards
+        if guards is None:
+            return None
+        verdict = guards.check_result(text)
+        if verdict.undecided:
+            scores = await self._roles.tag(ctx, verdict.undecided)
+            verdict = guards.resolve_result(text, verdict, scores)
+        return verdict
+
+    def _write(  # noqa: PLR0917 - one record is one row of independent facts
+        self,
+        ctx: CallContext,
+        rules: Rules,
+        session: LiveSession,
+        outcome: Outcome,
+        tool: str,
+        our_id: str,
+        args: dict[str, Any] | None,
+        decision: Decision | None,
+        guarded: ArgumentVerdict | None,
+        began: float,
+    ) -> None:
+        if decision is not None and not (
+            guarded is not None and guarded.denied and decision.verdict.allowed
+        ):
+            verdict, reason = decision.verdict.value, decision.reason
+        elif guarded is not None and guarded.denied is not None:
+            verdict, reason = f"{guarded.denied.level}_denied", "guard"
+        else:
+            verdict, reason = Verdict.HARD_DENIED.value, "error"
+        rule = decision.rule if decision is not None else None
+        key = ctx.key
+        self._counter.decided(tool, verdict)
+        self._recorder.decision(
+            DecisionRecord(
+                id=outcome.decision_id,
+                at=self._clock.now().timestamp(),
+                account_id=key.account_id,
+                key_id=key.id,
+                session_id=session.id,
+                request_id=ctx.request_id,
+                trace_id=ctx.trace_id,
+                surface="control",
+                tool=tool,
+                call_id=our_id or None,
+                verdict=verdict,
+                reason=reason,
+                rule=rule.policy if rule is not None else None,
+                rule_text=rule.rule if rule is not None else None,
+                rule_line=rule.line if rule is not None else None,
+                policy=rule.source if rule is not None else None,
+                caller={"user": key.user_email, "key": key.label, "surface": "control"},
+                args=_retained(args, key.retention),
+                labels={
+                    "args": {name: _labels(value) for name, value in decision.labels.items()}
+                    if decision is not None
+                    else {},
+                    "session": _labels(session.policy.labels),
+                },
+                rules=_rules(decision),
+                lineage=_lineage(session, rule, tool, args),
+                shadow=[
+                    dict(item)
+                    for item in rules.policy.shadow(
+                        _policy_call(tool, args or {}, guarded), session.policy
+                    )
+                ],
+                guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
+                duration_s=time.perf_counter() - began,
+            )
+        )
+
+
+def _arguments(text: str) -> dict[str, Any] | None:
+    """The arguments as an object; None when they are none. Empty text is no arguments."""
+    if not text.strip():
+        return {}
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _policy_call(tool: str, args: Mapping[str, Any], guarded: ArgumentVerdict | None) -> PolicyCall:
+    """The call as the policy sees it: original values, tags of the guards as labels."""
+    if guarded is None or not guarded.arg_tags:
+        return PolicyCall(tool=tool, args=args)
+    labels = {name: Labels(tags=LabelSet(tags)) for name, tags in guarded.arg_tags.items()}
+    return PolicyCall(tool=tool, args=args, labels=labels)
+
+
+def _plain_denial(tool: str, why: str) -> str:
+    return f"Tool call to '{tool}' is denied by argument checking policies. Reason: {why}."
+
+
+def _explained(decision: Decision, call: PolicyCall) -> str:
+    """The denial sentence of 10.7, then the rule in words a person can look up."""
+    text = denial_message(decision, call)
+    rule = decision.rule
+    if rule is not None:
+        return f"{text} Rule: {rule.policy} ({rule.source}, line {rule.line}): {rule.rule}"
+    if decision.reason == "allow_list":
+        return f"{text} Rule: none of the allow rules of this tool holds"
+    if decision.reason == "default":
+        return f"{text} Rule: tools without a rule are denied by default"
+    return text
+
+
+def _retained(args: dict[str, Any] | None, retention: str) -> dict[str, Any] | None:
+    if args is None or retention == "none":
+        return None
+    return args if retention == "full" else {name: _masked(value) for name, value in args.items()}
+
+
+def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    if isinstance(value, str):
+        return _MASK
+    if isinstance(value, dict):
+        return {name: _masked(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return value
+
+
+def _labels(labels: Labels) -> dict[str, list[str]]:
+    if labels is DEFAULT_LABELS:
+        return {}
+    return {
+        "tags": labels.tags.to_wire(),
+        "producers": labels.producers.to_wire(),
+        "consumers": labels.consumers.to_wire(),
+    }
+
+
+def _rules(decision: Decision | None) -> list[dict[str, Any]]:
+    if decision is None:
+        return []
+    seen: Sequence[RuleTrace] = (*decision.denied, *decision.allowed)
+    return [
+        {
+            "policy": trace.source,
+            "rule": trace.policy,
+            "text": trace.rule,
+            "line": trace.line,
+            "level": trace.level,
+            "outcome": trace.outcome,
+            "state": trace.state,
+            "description": trace.description,
+            "error": trace.error,
+        }
+        for trace in seen
+    ]
+
+
+def _hit(hit: GuardHit) -> dict[str, Any]:
+    return {
+        "guard": hit.guard,
+        "path": hit.path,
+        "type": hit.type,
+        "score": hit.score,
+        "action": hit.action,
+    }
+
+
+def _lineage(
+    session: LiveSession, rule: RuleTrace | None, tool: str, args: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Where the labels of the session came from, and which of them the rule speaks of."""
+    origins = session.state.origins
+    if not origins:
+        return {}
+    nodes: dict[str, dict[str, Any]] = {}
+    edges: list[dict[str, Any]] = []
+    path: list[str] = []
+    for origin in origins:
+        node = f"tool_result:{origin.call_id}"
+        nodes[node] = {
+            "id": node,
+            "kind": "tool_result",
+            "ref": origin.call_id,
+            "tool": origin.tool,
+        }
+        edges.append(
+            {
+                "from": node,
+                "to": "session",
+                "gained": {origin.field: [origin.label]},
+                "by": origin.declaration,
+                "at": origin.line,
+            }
+        )
+        if rule is not None and f'"{origin.label}"' in rule.rule and node not in path:
+            path.append(node)
+    nodes["session"] = {"id": "session", "kind": "variable", "ref": session.id}
+    nodes["call"] = {"id": "call", "kind": "model", "ref": tool, "args": sorted(args or {})}
+    edges.append({"from": "session", "to": "call", "gained": {}, "at": None})
+    return {
+        "nodes": list(nodes.values()),
+        "edges": edges,
+        "path": [*path, "session", "call"] if path else [],
+    }

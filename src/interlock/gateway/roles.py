@@ -1,0 +1,121 @@
+"""Model calls the gateway makes for itself, by role: tagging, tool filtering.
+
+They go to the provider and model of the request that caused them, with its key, are
+metered under their role, and never stream. A role that cannot answer raises; callers
+fail closed.
+"""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from interlock.gateway.context import CallContext
+from interlock.gateway.ledger import Ledger, Meter
+from interlock.policy.guards import Undecided, tagllm_request, tagllm_verdict
+from interlock.providers.model import Target, Upstreams
+from interlock.providers.wire.exchange import FormatName
+from interlock.providers.wire.model import Message, OutputFormat, Request, Text, Usage
+from interlock.providers.wire.registry import codec
+
+__all__ = ["Roles"]
+
+_log = logging.getLogger("interlock.gateway")
+_MAX_TOKENS = 1024
+
+
+class Roles:
+    """Asks models on the gateway's own behalf."""
+
+    def __init__(self, *, upstreams: Upstreams, ledger: Ledger) -> None:
+        self._upstreams = upstreams
+        self._ledger = ledger
+
+    async def ask(
+        self, ctx: CallContext, role: str, *, system: str, user: str, schema: dict[str, Any]
+    ) -> str:
+        """One question with a JSON answer; returns the answer's text.
+
+        Raises UpstreamError and the errors of the wire formats.
+        """
+        meter = Meter(began=time.perf_counter())
+        status, error = 200, None
+        overrides = ctx.config.llm.get(role, {})
+
+        def build(target: Target, name: FormatName) -> bytes:
+            request = Request(
+                model=target.model,
+                messages=[
+                    Message(role="system", parts=[Text(text=system)]),
+                    Message(role="user", parts=[Text(text=user)]),
+                ],
+                max_tokens=overrides.get("max_completion_tokens") or _MAX_TOKENS,
+                temperature=overrides.get("temperature"),
+                top_p=overrides.get("top_p"),
+                seed=overrides.get("seed"),
+                output_format=OutputFormat(kind="json_schema", name=role, schema=schema),
+            )
+            return codec(name).encode_request(request)
+
+        try:
+            model = ctx.head.model.split(",")[-1].strip()
+            route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
+            reply = await self._upstreams.send(route, build, want=ctx.head.format)
+            meter.attempts = reply.attempts
+            answer = codec(reply.target.speaks(ctx.head.format)).decode_response(await reply.read())
+            meter.add(answer.usage or Usage(estimated=True), reply.target)
+        except BaseException as exc:
+            status, error = 502, type(exc).__name__
+            raise
+        finally:
+            self._ledger.close(ctx, meter, session_id=None, status=status, error=error, role=role)
+        return "".join(part.text for part in answer.parts if isinstance(part, Text))
+
+    async def tag(self, ctx: CallContext, undecided: Sequence[Undecided]) -> Mapping[int, float]:
+        """Scores (0..1) for what the rules left open, by position.
+
+        A question that gets no valid answer scores 1.0: it counts as a hit.
+        """
+        scores: dict[int, float] = {}
+        for index, item in enumerate(undecided):
+            system, user, schema = tagllm_request(item.guard, item.text)
+            try:
+                answer = await self.ask(ctx, "tagllm", system=system, user=user, schema=schema)
+                scores[index] = tagllm_verdict(answer)
+            except Exception as exc:
+                _log.warning("tagging model gave no verdict: %s", type(exc).__name__)
+                scores[index] = 1.0
+        return scores
+
+    async def filter_tools(
+        self, ctx: CallContext, query: str, tools: Sequence[tuple[str, str]]
+    ) -> frozenset[str] | None:
+        """Names of the tools that may be relevant; None when the model gave no valid answer."""
+        names = [name for name, _ in tools]
+        schema = {
+            "type": "object",
+            "properties": {"tools": {"type": "array", "items": {"type": "string", "enum": names}}},
+            "required": ["tools"],
+            "additionalProperties": False,
+        }
+        system = (
+            "You choose tools for another assistant. Answer with the names of all tools that "
+            "could help with the request, as JSON, and nothing else."
+        )
+        listing = "\n".join(f"- {name}: {about[:200]}" for name, about in tools)
+        try:
+            answer = await self.ask(
+                ctx,
+                "tllm",
+                system=system,
+                user=f"Request:\n{query}\n\nTools:\n{listing}",
+                schema=schema,
+            )
+            chosen = msgspec.json.decode(answer)["tools"]
+        except Exception as exc:
+            _log.warning("tool filter gave no answer: %s", type(exc).__name__)
+            return None
+        kept = frozenset(name for name in chosen if name in names)
+        return kept or None

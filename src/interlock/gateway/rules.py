@@ -1,0 +1,106 @@
+"""From a session config to what decides: the compiled policy and the guards, cached.
+
+Compiling happens once per (config, caller, version of the bound policies); a request
+with nothing new finds its rules by two dictionary look-ups.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from interlock.gateway.config import SessionConfig
+from interlock.identity.model import KeyInfo
+from interlock.policy import CompiledPolicy, PolicySource, compile_layers
+from interlock.policy.guards import Guards
+from interlock.policy.model import Caller
+
+__all__ = ["BoundPolicies", "NoBoundPolicies", "Rules", "RulesCache"]
+
+_CACHED = 4096
+HEADER_SOURCE = "X-Policy"
+
+
+class BoundPolicies(Protocol):
+    """Policies kept in the server and attached to server, account, key or surface."""
+
+    def version(self) -> int:
+        """Changes whenever any binding or active version changes."""
+        ...
+
+    def of(self, key: KeyInfo, surface: str) -> Sequence[PolicySource]:
+        """The texts that bind this caller, in order."""
+        ...
+
+
+class NoBoundPolicies:
+    """A server without stored policies."""
+
+    def version(self) -> int:
+        """Never changes."""
+        return 0
+
+    def of(self, key: KeyInfo, surface: str) -> Sequence[PolicySource]:
+        """Nothing is bound."""
+        del key, surface
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Everything that decides about the tool traffic of one session config."""
+
+    policy: CompiledPolicy
+    guards: Guards | None
+    config: SessionConfig
+
+
+class RulesCache:
+    """Compiled rules by config and caller; bounded."""
+
+    def __init__(self, bound: BoundPolicies) -> None:
+        self._bound = bound
+        self._cache: OrderedDict[tuple[int, KeyInfo | str, int], Rules] = OrderedDict()
+
+    def of(self, config: SessionConfig, key: KeyInfo) -> Rules:
+        """The rules of a config for a caller.
+
+        `config` must be the cached instance: identity is the cache key (the entry keeps
+        it alive, so the identity cannot be reused). Raises PolicyError.
+        """
+        slot = (id(config), key.id, self._bound.version())
+        rules = self._cache.get(slot)
+        if rules is None:
+            rules = self._compile(config, key)
+            self._cache[slot] = rules
+            while len(self._cache) > _CACHED:
+                self._cache.popitem(last=False)
+        return rules
+
+    def _compile(self, config: SessionConfig, key: KeyInfo) -> Rules:
+        policy = config.policy
+        header = PolicySource(
+            name=HEADER_SOURCE,
+            text=policy.code,
+            language=policy.language,
+            enforcement=policy.enforcement,
+        )
+        compiled = compile_layers(
+            bound=tuple(self._bound.of(key, "control")),
+            header=(header,) if policy.code.strip() else (),
+            allow_override=key.policy_override,
+            presets=policy.presets,
+            caller=Caller(
+                user=key.user_email,
+                key=key.label or key.id,
+                account=key.account_id,
+                groups=key.groups,
+                roles=key.roles,
+                surface="control",
+            ),
+            strict=policy.mode == "strict",
+        )
+        guards = None
+        if config.classifiers or config.blockers:
+            guards = Guards(config.classifiers, config.blockers)
+        return Rules(policy=compiled, guards=guards, config=config)

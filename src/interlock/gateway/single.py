@@ -1,0 +1,631 @@
+"""Single-LLM execution: one model plans and acts, the gateway decides its tool traffic.
+
+`SingleLlm.run` answers one request. Same format on both sides and nothing to change:
+the body goes out as received and the answer comes back as received; only tool calls are
+held until they are decided. Denied calls never reach the client: the model is told why
+and asked again, at most three times.
+
+Source: gateway.md sections 7 and 9; architecture.md section 5.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from interlock.gateway.config import FsmConfig
+from interlock.gateway.context import CallContext, Sink
+from interlock.gateway.deciding import Decider, Outcome
+from interlock.gateway.errors import (
+    DualUnavailableError,
+    MixedSessionsError,
+    SessionArchMismatchError,
+    ToolCallNotFoundError,
+    ToolNotAllowedError,
+)
+from interlock.gateway.ids import CallId, new_call_id, parse_call_id, upstream_alias
+from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
+from interlock.gateway.pinning import ToolPins
+from interlock.gateway.responses import ResponseStore
+from interlock.gateway.roles import Roles
+from interlock.gateway.rules import Rules, RulesCache
+from interlock.gateway.session import Denied, LiveSession, SessionNotFoundError, Sessions
+from interlock.kernel.clock import Clock
+from interlock.kernel.errors import InterlockError
+from interlock.providers.model import Reply, Route, Target, UpstreamError, Upstreams
+from interlock.providers.wire.exchange import (
+    Edits,
+    Ended,
+    Exchange,
+    Failed,
+    FormatName,
+    Forward,
+    Head,
+    Held,
+    Reinsert,
+    Step,
+    StreamRelay,
+)
+from interlock.providers.wire.model import Fault, StopReason, Text, ToolCall, Usage
+from interlock.providers.wire.registry import codec, exchange
+
+__all__ = ["MAX_DENIAL_ROUNDS", "SingleLlm"]
+
+MAX_DENIAL_ROUNDS = 3
+_NOWHERE = Target(provider="", deployment="", model="", formats=("chat",))
+_CLIENT_GONE = 499
+_REST_S = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """State of one request while it is answered."""
+
+    ctx: CallContext
+    session: LiveSession
+    rules: Rules
+    meter: Meter
+    edits: Edits
+    hidden: Mapping[str, str]
+    """Tools that may not be called, with the reason (pinning)."""
+    tags: set[str] = field(default_factory=set)
+    route: Route | None = None
+    rounds: int = 0
+    calls: list[ToolCall] = field(default_factory=list)
+    """Calls of the current round."""
+    allowed: dict[str, str] = field(default_factory=dict)
+    """Upstream id -> our id."""
+    denials: dict[str, str] = field(default_factory=dict)
+    """Upstream id -> sentence, of the current round."""
+    arguments: dict[str, str] = field(default_factory=dict)
+    built: dict[str, tuple[Exchange, bytes]] = field(default_factory=dict)
+    """By deployment: what `send` may have sent."""
+    again: bytes | None = None
+    """Upstream body of the next round."""
+    exchange: Exchange
+    """The pair of formats in use; the client's own until the first answer."""
+    body: bytes = b""
+    """Upstream body of the current round."""
+    target: Target = _NOWHERE
+    relay: StreamRelay | None = None
+    events: int = 0
+    closed: bool = False
+    """The client's answer is complete."""
+
+
+class SingleLlm:
+    """Answers requests in single-llm mode."""
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        rules: RulesCache,
+        decider: Decider,
+        upstreams: Upstreams,
+        ledger: Ledger,
+        pins: ToolPins,
+        responses: ResponseStore,
+        roles: Roles,
+        clock: Clock,
+        status_of: Callable[[InterlockError], int],
+    ) -> None:
+        self._sessions = sessions
+        self._rules = rules
+        self._decider = decider
+        self._upstreams = upstreams
+        self._ledger = ledger
+        self._pins = pins
+        self._responses = responses
+        self._roles = roles
+        self._clock = clock
+        self._status_of = status_of
+
+    async def run(self, ctx: CallContext, sink: Sink) -> None:
+        """Answers one request on `sink`.
+
+        Raises InterlockError while nothing was sent; later failures end the stream in
+        the client's format. Cancelled when the client goes away: the upstream call is
+        closed at once and what was used so far is recorded.
+        """
+        meter = Meter(began=time.perf_counter())
+        session_id: str | None = None
+        status, error = 200, None
+        try:
+            if ctx.config.arch != "single-llm":
+                raise DualUnavailableError('`"agent_arch": "dual-llm"`')
+            if ctx.head.dual_only:
+                raise DualUnavailableError(f"`{ctx.head.dual_only[0]}`")
+            rules = self._rules.of(ctx.config, ctx.key)
+            session, continued = await self._session(ctx)
+            session_id = session.id
+            if continued:
+                async with self._sessions.locked(session):
+                    error = await self._answer(ctx, sink, session, rules, meter)
+            else:
+                error = await self._answer(ctx, sink, session, rules, meter)
+        except asyncio.CancelledError:
+            status, error = _CLIENT_GONE, "client_gone"
+            raise
+        except InterlockError as exc:
+            status, error = self._status_of(exc), exc.error_code
+            raise
+        except Exception:
+            status, error = 500, "internal_error"
+            raise
+        finally:
+            self._ledger.close(ctx, meter, session_id=session_id, status=status, error=error)
+
+    # finding the session
+
+    async def _session(self, ctx: CallContext) -> tuple[LiveSession, bool]:
+        """The session of the request and whether it existed (gateway.md, 7.2)."""
+        head = ctx.head
+        named = [call for item in head.results if (call := parse_call_id(item.call_id))]
+        by_call: LiveSession | None = None
+        if named:
+            by_call = await self._of_calls(ctx, named)
+        if ctx.session_header:
+            session = await self._sessions.get(ctx.session_header, ctx.key, ctx.config.endpoint)
+            if by_call is not None and by_call is not session:
+                raise ToolCallNotFoundError(named[0].canonical)
+            return session, True
+        if by_call is not None:
+            return by_call, True
+        link = head.previous_response_id or head.conversation
+        if head.format == "responses" and link:
+            found = await self._responses.session_of(ctx, link)
+            if found is not None:
+                return await self._sessions.get(found, ctx.key, ctx.config.endpoint), True
+        if ctx.client_session and ctx.config.endpoint == "code":
+            hint = ctx.client_session
+            return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint), True
+        now = self._clock.now().timestamp()
+        return self._sessions.create(ctx.key, ctx.config.endpoint, now), False
+
+    async def _of_calls(self, ctx: CallContext, named: Sequence[CallId]) -> LiveSession:
+        if len({call.suffix for call in named}) > 1:
+            raise MixedSessionsError
+        session = await self._sessions.of_call(named[0], ctx.key, ctx.config.endpoint)
+        for call in named:
+            if call.canonical not in session.state.calls:
+                raise ToolCallNotFoundError(call.canonical)
+        return session
+
+    # preparing the request
+
+    async def _answer(
+        self, ctx: CallContext, sink: Sink, session: LiveSession, rules: Rules, meter: Meter
+    ) -> str | None:
+        """Prepares, sends, decides, stores. Returns the code of an in-stream failure."""
+        run = await self._prepare(ctx, session, rules, meter)
+        if ctx.head.stream:
+            return await self._stream(run, sink)
+        await self._whole(run, sink)
+        return None
+
+    async def _prepare(
+        self, ctx: CallContext, session: LiveSession, rules: Rules, meter: Meter
+    ) -> _Run:
+        head, config = ctx.head, ctx.config
+        if session.state.arch != config.arch:
+            raise SessionArchMismatchError(session.state.arch, config.arch)
+        self._count_turn(session, config.fsm, head)
+        tags: set[str] = set()
+        results: dict[str, str] = {}
+        for item in head.results:
+            text, found = await self._decider.result(ctx, rules, session, item)
+            tags |= found
+            if text is not None:
+                results[item.call_id] = text
+        hidden: Mapping[str, str] = {}
+        if head.tools:
+            hidden = await self._pins.check(ctx.key, head.tools)
+            await self._offers(ctx, session, rules)
+        edits = await self._edits(ctx, session, results)
+        return _Run(
+            ctx=ctx,
+            session=session,
+            rules=rules,
+            meter=meter,
+            edits=edits,
+            exchange=exchange(head.format, head.format),
+            hidden=hidden,
+            tags=tags,
+        )
+
+    def _count_turn(self, session: LiveSession, fsm: FsmConfig, head: Head) -> None:
+        """A user message starts a turn; limits and resets per turn apply here."""
+        if not head.new_user_message:
+            return
+        state = session.state
+        if fsm.clear_session_meta != "never" and state.turns:
+            session.clear_labels()
+        if fsm.max_n_turns is not None:
+            if state.turns >= fsm.max_n_turns:
+                raise SessionNotFoundError(session.id)
+            session.remember = True
+        state.turns += 1
+
+    async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
+        """Tools the provider runs itself are decided when they are offered."""
+        for tool in ctx.head.tools:
+            if tool.kind == "function":
+                continue
+            reason = await self._decider.offer(ctx, rules, session, tool.name, tool.kind)
+            if reason is not None:
+                raise ToolNotAllowedError(tool.name, reason)
+
+    async def _edits(
+        self, ctx: CallContext, session: LiveSession, results: Mapping[str, str]
+    ) -> Edits:
+        head = ctx.head
+        reinsert: list[Reinsert] = []
+        mapping: Callable[[str], str] | None = None
+        prepend, tools = await self._responses.history(ctx)
+        if head.has_history or prepend:
+            calls = session.state.calls
+
+            def upstream_id(call_id: str) -> str:
+                ours = parse_call_id(call_id)
+                if ours is None:
+                    return call_id
+                known = calls.get(ours.canonical)
+                return known.upstream_id if known is not None else upstream_alias(ours.canonical)
+
+            mapping = upstream_id
+            for item in session.state.denied:
+                call = ToolCall(
+                    id=item.upstream_id,
+                    name=item.name,
+                    namespace=item.namespace,
+                    arguments=item.arguments,
+                )
+                after = upstream_id(item.after)
+                reinsert.append(Reinsert(after_call_id=after, call=call, denial=item.message))
+        return Edits(
+            upstream_id=mapping,
+            results=results,
+            reinsert=reinsert,
+            prepend=prepend,
+            tools=tools,
+            drop_tools=await self._filtered(ctx),
+            overrides=ctx.config.llm.get("pllm", {}),
+            ask_usage=head.stream and not head.wants_usage,
+            native_client=ctx.native_client,
+        )
+
+    async def _filtered(self, ctx: CallContext) -> frozenset[str]:
+        """Tools the TLLM step leaves out (`min_num_tools_for_filtering`)."""
+        least = ctx.config.fsm.min_num_tools_for_filtering
+        functions = [tool for tool in ctx.head.tools if tool.kind == "function"]
+        if least is None or len(functions) < least or not ctx.head.new_user_message:
+            return frozenset()
+        query = _last_user_text(ctx.head)
+        about = [(tool.name, tool.description) for tool in functions]
+        kept = await self._roles.filter_tools(ctx, query, about)
+        if kept is None:
+            return frozenset()
+        return frozenset(tool.name for tool in functions if tool.name not in kept)
+
+    # sending
+
+    def _builder(self, run: _Run) -> Callable[[Target, FormatName], bytes]:
+        head, edits = run.ctx.head, run.edits
+
+        def build(target: Target, name: FormatName) -> bytes:
+            if run.again is not None:
+                run.built[target.deployment] = (run.exchange, run.again)
+                return run.again
+            pair = exchange(head.format, name)
+            named = edits
+            if target.model != head.model:
+                named = msgspec.structs.replace(edits, model=target.model)
+            body = pair.request(head, named)
+            if pair.client != pair.upstream:
+                run.meter.dropped = tuple(pair.dropped())
+            run.built[target.deployment] = (pair, body)
+            return body
+
+        return build
+
+    async def _send(self, run: _Run, *, stream: bool) -> Reply:
+        """Sends the current round; afterwards `run` knows who answers and in which format."""
+        ctx = run.ctx
+        if run.route is None:
+            model = ctx.head.model.split(",", 1)[0].strip()
+            run.route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
+        reply = await self._upstreams.send(
+            run.route, self._builder(run), want=ctx.head.format, stream=stream, headers=ctx.forward
+        )
+        run.meter.attempts += reply.attempts
+        run.meter.target = run.target = reply.target
+        run.exchange, run.body = run.built[reply.target.deployment]
+        return reply
+
+    async def _decide(self, run: _Run, call: ToolCall) -> tuple[str, Outcome]:
+        session = run.session
+        our_id = new_call_id(session.id, run.ctx.key.call_ids, session.state.counter)
+        outcome = await self._decider.call(
+            run.ctx,
+            run.rules,
+            session,
+            call,
+            our_id,
+            hidden=run.hidden.get(call.qualified),
+        )
+        run.calls.append(call)
+        run.tags |= outcome.tags
+        if outcome.allowed:
+            run.allowed[call.id] = our_id
+            if outcome.arguments is not None:
+                run.arguments[call.id] = outcome.arguments
+        else:
+            run.denials[call.id] = outcome.message
+        return our_id, outcome
+
+    def _another_round(self, run: _Run) -> bool:
+        """Whether the model is asked again; if so everything is set up for it."""
+        if not run.denials or run.allowed or run.rounds >= MAX_DENIAL_ROUNDS:
+            return False
+        run.rounds += 1
+        run.again = run.exchange.again(run.body, run.calls, run.denials)
+        if run.route is not None:
+            run.route = Route(
+                provider=run.route.provider,
+                model=run.route.model,
+                groups=((run.target,),),
+                byok=run.route.byok,
+            )
+        run.calls, run.denials = [], {}
+        return True
+
+    def _closing(self, run: _Run) -> tuple[str | None, StopReason | None]:
+        """What is said before the end, and the reason to stop when it is not the model's."""
+        notice = run.rules.guards.notice(frozenset(run.tags)) if run.rules.guards else None
+        if run.denials and not run.allowed:
+            return "\n".join(run.denials.values()), StopReason.END
+        if run.allowed:
+            return None, None
+        return notice, None
+
+    async def _settle(self, run: _Run) -> None:
+        """Everything that must be written before the answer is complete."""
+        state = run.session.state
+        if run.denials and run.allowed:
+            after = next(reversed(run.allowed.values()))
+            state.denied.extend(
+                Denied(
+                    after=after,
+                    upstream_id=call.id,
+                    name=call.name,
+                    namespace=call.namespace,
+                    arguments=call.arguments,
+                    message=run.denials[call.id],
+                )
+                for call in run.calls
+                if call.id in run.denials
+            )
+            del state.denied[:-50]
+            run.session.remember = True
+        fsm = run.ctx.config.fsm
+        if fsm.max_n_turns is not None and state.turns >= fsm.max_n_turns and not run.allowed:
+            state.closed = True
+        await self._sessions.save(run.session)
+        if run.denials:
+            await self._decider.settle()
+
+    # whole answers
+
+    async def _whole(self, run: _Run, sink: Sink) -> None:
+        meter, head = run.meter, run.ctx.head
+        while True:
+            sent = time.perf_counter()
+            reply = await self._send(run, stream=False)
+            try:
+                data = await reply.read()
+            finally:
+                reply.close()
+            meter.upstream_s += time.perf_counter() - sent
+            answer = run.exchange.answer(data)
+            usage = answer.usage or Usage(
+                input=estimate_tokens(len(run.body)),
+                output=estimate_tokens(len(data)),
+                estimated=True,
+            )
+            meter.add(usage, run.target)
+            for call in answer.calls:
+                await self._decide(run, call)
+            if run.denials and not run.allowed:
+                await self._decider.settle()
+            if not self._another_round(run):
+                break
+        extra, stop = self._closing(run)
+        await self._settle(run)
+        final = answer.finish(
+            run.allowed,
+            denied=frozenset(run.denials),
+            arguments=run.arguments,
+            extra_text=extra,
+            usage=meter.total() if run.rounds else None,
+            stop=stop,
+        )
+        if head.format == "responses":
+            self._responses.keep(run.ctx, run.session.id, final, run.target)
+        meter.first_byte_s = time.perf_counter() - meter.began
+        sink.answer(run.session.id, final)
+
+    # streamed answers
+
+    async def _stream(self, run: _Run, sink: Sink) -> str | None:
+        """Answers with a stream; returns the code of a failure inside it."""
+        while True:
+            sent = time.perf_counter()
+            try:
+                reply = await self._send(run, stream=True)
+            except InterlockError as exc:
+                if run.relay is None or not sink.opened:
+                    raise
+                return self._fail(run, sink, _fault_of(exc))
+            if run.relay is None:
+                run.relay = run.exchange.stream(
+                    run.ctx.head,
+                    hide_usage=run.edits.ask_usage,
+                    native_client=run.ctx.native_client,
+                    session_id=run.session.id,
+                )
+            else:
+                run.relay.next_round()
+            try:
+                failed = await self._pump(run, sink, reply, run.relay)
+            finally:
+                reply.close()
+                run.meter.upstream_s += time.perf_counter() - sent
+            if run.closed:
+                return None
+            if failed is None:
+                continue
+            other = _without(run.route, run.target)
+            if sink.opened or run.rounds or run.calls:
+                if not sink.opened:
+                    raise _error_of(failed.fault, run.target)
+                return self._fail(run, sink, failed.fault)
+            if other is None:
+                raise _error_of(failed.fault, run.target)
+            run.route, run.relay = other, None
+
+    async def _pump(self, run: _Run, sink: Sink, reply: Reply, relay: StreamRelay) -> Failed | None:
+        """Moves one upstream answer to the client; returns how it failed, if it did.
+
+        Otherwise `run.closed` says whether the client's answer is complete or the model
+        must be asked again. What the upstream sends after its last event is read for a
+        moment, so that the connection can be used again.
+        """
+        done = False
+        rest: asyncio.TimerHandle | None = None
+        try:
+            async for chunk in reply.chunks():
+                if done:
+                    continue
+                for step in relay.feed(chunk):
+                    if type(step) is Forward:
+                        self._write(run, sink, step.data)
+                    elif type(step) is Failed:
+                        return step
+                    elif await self._step(run, sink, relay, step):
+                        done = True
+                        rest = asyncio.get_running_loop().call_later(_REST_S, reply.close)
+                if sink.must_drain:
+                    await sink.drain()
+        except InterlockError as exc:
+            return None if done else Failed(_fault_of(exc))
+        finally:
+            if rest is not None:
+                rest.cancel()
+        if done:
+            return None
+        for step in relay.eof():
+            if type(step) is Failed:
+                return step
+            if await self._step(run, sink, relay, step):
+                return None
+        return Failed(Fault(code="upstream_truncated", message="the upstream closed the stream"))
+
+    async def _step(self, run: _Run, sink: Sink, relay: StreamRelay, step: Step) -> bool:
+        """Performs a step that is not plain text; True when the upstream is done."""
+        if isinstance(step, Held):
+            our_id, outcome = await self._decide(run, step.call)
+            if outcome.allowed:
+                self._write(run, sink, step.release(our_id, outcome.arguments))
+            else:
+                relay.drop(step.call)
+            return False
+        if isinstance(step, Ended):
+            await self._ended(run, sink, relay, step)
+            return True
+        if isinstance(step, Forward):
+            self._write(run, sink, step.data)
+        return False
+
+    async def _ended(self, run: _Run, sink: Sink, relay: StreamRelay, step: Ended) -> None:
+        """The upstream is done: set up the next round, or finish the client's answer."""
+        usage = step.usage or Usage(
+            input=estimate_tokens(len(run.body)), output=run.events, estimated=True
+        )
+        run.meter.add(usage, run.target)
+        if run.denials and not run.allowed:
+            await self._decider.settle()
+        if self._another_round(run):
+            return
+        extra, stop = self._closing(run)
+        await self._settle(run)
+        tail = relay.close(
+            extra_text=extra, usage=run.meter.total() if run.rounds else None, stop=stop
+        )
+        final = relay.result()
+        if final is not None:
+            self._responses.keep(run.ctx, run.session.id, msgspec.json.encode(final), run.target)
+        self._write(run, sink, tail)
+        sink.end()
+        run.closed = True
+
+    @staticmethod
+    def _write(run: _Run, sink: Sink, data: bytes) -> None:
+        if not data:
+            return
+        if not sink.opened:
+            run.meter.first_byte_s = time.perf_counter() - run.meter.began
+            sink.open(run.session.id)
+        run.events += data.count(b"data:")
+        sink.write(data)
+
+    @staticmethod
+    def _fail(run: _Run, sink: Sink, fault: Fault) -> str:
+        """Ends a stream that has begun, in the client's format."""
+        if run.relay is not None:
+            sink.write(run.relay.fail(fault))
+        sink.end()
+        return fault.code
+
+
+def _last_user_text(head: Head) -> str:
+    """What the user last said, as text."""
+    request = codec(head.format).decode_request(msgspec.json.decode(head.body))
+    for message in reversed(request.messages):
+        if message.role == "user":
+            return "\n".join(part.text for part in message.parts if isinstance(part, Text))
+    return ""
+
+
+def _without(route: Route | None, target: Target) -> Route | None:
+    """The route without a target that failed; None when nothing is left."""
+    if route is None:
+        return None
+    groups = tuple(
+        rest
+        for group in route.groups
+        if (rest := tuple(item for item in group if item.deployment != target.deployment))
+    )
+    if not groups:
+        return None
+    return Route(provider=route.provider, model=route.model, groups=groups, byok=route.byok)
+
+
+def _fault_of(exc: InterlockError) -> Fault:
+    """An upstream error as the fault a stream ends with."""
+    code = exc.error_code
+    if code == "upstream_timeout":
+        return Fault(code="upstream_timeout", message=exc.message)
+    if code == "upstream_truncated":
+        return Fault(code="upstream_truncated", message=exc.message)
+    if code == "upstream_malformed":
+        return Fault(code="upstream_malformed", message=exc.message)
+    status = exc.status if isinstance(exc, UpstreamError) else None
+    return Fault(code="upstream_error", message=exc.message, status=status)
+
+
+def _error_of(fault: Fault, target: Target) -> UpstreamError:
+    """A fault that came before anything was sent, as an error with a status."""
+    return UpstreamError(fault.message, code=fault.code, status=fault.status, target=target)
