@@ -29,6 +29,8 @@ class KeyInfo:
     roles: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     """Empty: everything. Else `endpoint:<type>`, `provider:<name>`, `admin`."""
+    config_version: int = 0
+    """Changes whenever `base_config` does: caches of built configs key on it."""
     base_config: dict[str, Any] | None = None
     """`{x_features, x_policy, x_config}` objects as stored with the key."""
     provider_credentials: dict[str, str] = field(default_factory=dict, repr=False)

@@ -1,0 +1,316 @@
+"""The hot routes of `/control`: model calls, from bytes to bytes without ASGI.
+
+`ControlHot` is what the protocol class in `web.hot` asks about every request. It claims
+the completion routes, authenticates, builds the session config from cached parts and
+hands the call to the gateway with a `Sink` on the connection. Everything else under
+`/control` is an ordinary route (`routes`).
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from interlock.gateway.context import CallContext, Sink
+from interlock.identity.model import KeyInfo
+from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.providers.wire.relay import client
+from interlock.surfaces.control.auth import (
+    ControlHeaders,
+    check_scopes,
+    credentials,
+    forwarded,
+    read_headers,
+)
+from interlock.surfaces.control.envelope import (
+    ErrorResponse,
+    error_response,
+    header_lines,
+    internal_error,
+)
+from interlock.surfaces.control.headers import ConfigCache
+from interlock.surfaces.control.routing import Route, Router, refusal
+from interlock.web.hot import HotRequest, Refusal
+
+__all__ = ["ControlHot", "KeyLookup", "Limiter", "Tracer", "new_request_id", "status_of"]
+
+_log = logging.getLogger("interlock.control")
+
+_COMPLETIONS: Final = frozenset({"chat", "messages", "responses"})
+_JSON: Final = b"content-type: application/json\r\nx-session-id: %b\r\nx-request-id: %b\r\n"
+_SSE: Final = (
+    b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+    b"x-accel-buffering: no\r\nx-session-id: %b\r\nx-request-id: %b\r\n"
+)
+_KEEP_ALIVE: Final = b": keep-alive\n\n"
+_KEEP_ALIVE_S: Final = 15.0
+
+
+class KeyLookup(Protocol):
+    """Finds gateway keys; the first way never waits."""
+
+    def cached(self, token: str) -> KeyInfo | None:
+        """A key known to be valid right now."""
+        ...
+
+    async def lookup(self, token: str) -> KeyInfo:
+        """The key. Raises InterlockError (unauthenticated, unavailable)."""
+        ...
+
+
+class Limiter(Protocol):
+    """Rate limits and budgets of a key."""
+
+    def admit(self, key: KeyInfo) -> None:
+        """Counts a request. Raises InterlockError (rate_limited, quota)."""
+        ...
+
+
+class Executor(Protocol):
+    """Answers a request: `gateway.single.SingleLlm`."""
+
+    async def run(self, ctx: CallContext, sink: Sink) -> None:
+        """Answers on the sink, or raises while nothing was sent."""
+        ...
+
+
+class Tracer(Protocol):
+    """Starts a trace for a request; the default knows none."""
+
+    def begin(self, ctx: CallContext, traceparent: str | None) -> Callable[[str | None], None]:
+        """Begins a span and sets `ctx.trace_id`; call the result with the error code at the end."""
+        ...
+
+
+def new_request_id() -> str:
+    """`req_` and 24 hexadecimal characters."""
+    return "req_" + os.urandom(12).hex()
+
+
+def status_of(exc: InterlockError) -> int:
+    """The HTTP status a client sees for an error."""
+    return error_response(exc, request_id="").status
+
+
+class _HotSink:
+    """A gateway sink on one HTTP connection."""
+
+    __slots__ = ("_extra", "_request", "_request_id", "_streams")
+
+    def __init__(
+        self, request: HotRequest, request_id: bytes, extra: bytes, streams: set["HotRequest"]
+    ) -> None:
+        self._request = request
+        self._request_id = request_id
+        self._extra = extra
+        self._streams = streams
+
+    @property
+    def opened(self) -> bool:
+        """Whether anything was sent."""
+        return self._request.response_started
+
+    @property
+    def must_drain(self) -> bool:
+        """The client is slower than the upstream."""
+        return self._request.must_drain
+
+    def answer(self, session_id: str, body: bytes) -> None:
+        """A whole answer."""
+        head = _JSON % (session_id.encode(), self._request_id)
+        self._request.respond(200, head + self._extra, body)
+
+    def open(self, session_id: str) -> None:
+        """The head of a streamed answer; from now on it is kept alive."""
+        head = _SSE % (session_id.encode(), self._request_id)
+        self._request.start_stream(200, head + self._extra)
+        self._streams.add(self._request)
+
+    def write(self, data: bytes) -> None:
+        """Complete events."""
+        self._request.write(data)
+
+    async def drain(self) -> None:
+        """Waits until the client has caught up."""
+        await self._request.drain()
+
+    def end(self) -> None:
+        """The streamed answer is complete."""
+        self._streams.discard(self._request)
+        self._request.end_stream()
+
+
+class ControlHot:
+    """Serves the completion routes of `/control`."""
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        keys: KeyLookup,
+        configs: ConfigCache,
+        executor: Executor,
+        limiter: Limiter | None = None,
+        tracer: Tracer | None = None,
+        default_provider: Callable[[str], str],
+        allowed_origins: frozenset[str] = frozenset(),
+    ) -> None:
+        self._router = router
+        self._keys = keys
+        self._configs = configs
+        self._executor = executor
+        self._limiter = limiter
+        self._tracer = tracer
+        self._default_provider = default_provider
+        self._origins = allowed_origins
+        self._claims: dict[bytes, Route | None] = {}
+        self.streams: set[HotRequest] = set()
+        """Streams that are open now."""
+
+    # web.hot.HotHandler
+
+    def claim(self, method: bytes, url: bytes) -> object | None:
+        """The route of a completion request."""
+        if method != b"POST" or not url.startswith(b"/control/"):
+            return None
+        path = url.partition(b"?")[0]
+        if path in self._claims:
+            return self._claims[path]
+        route = self._router.match(b"POST", path)
+        if route is not None and route.operation not in _COMPLETIONS:
+            route = None
+        if len(self._claims) < 4096:
+            self._claims[path] = route
+        return route
+
+    def refuse(self, reason: Refusal) -> tuple[int, bytes]:
+        """Status and body for a request that could not be read."""
+        kinds = {
+            "bad_request": (ErrorKind.INVALID, "invalid_request", "malformed HTTP request"),
+            "headers_too_large": (
+                ErrorKind.HEADERS_TOO_LARGE,
+                "headers_too_large",
+                "the headers of the request are too large",
+            ),
+            "body_too_large": (ErrorKind.TOO_LARGE, "request_too_large", "the body is too large"),
+            "timeout": (
+                ErrorKind.INVALID,
+                "request_timeout",
+                "the request took too long to arrive",
+            ),
+            "incomplete": (ErrorKind.INVALID, "invalid_request", "the request ended too early"),
+        }
+        kind, code, message = kinds[reason]
+        error = InterlockError(message, code=code, kind=kind)
+        answer = error_response(error, request_id=new_request_id())
+        return answer.status, answer.body
+
+    async def serve(self, request: HotRequest, route: object) -> None:
+        """Answers one completion request."""
+        assert isinstance(route, Route)  # noqa: S101 - what `claim` returned
+        request_id = new_request_id()
+        finish: Callable[[str | None], None] | None = None
+        byok: str | None = None
+        extra = b""
+        error: str | None = None
+        try:
+            headers = read_headers(request.headers)
+            extra = self._cors(request)
+            given = credentials(headers)
+            byok = given.byok
+            key = self._keys.cached(given.gateway_key)
+            if key is None:
+                key = await self._keys.lookup(given.gateway_key)
+            ctx = self._context(request, route, headers, key, request_id, byok)
+            if self._limiter is not None:
+                self._limiter.admit(key)
+            if self._tracer is not None:
+                finish = self._tracer.begin(ctx, headers.traceparent)
+            sink = _HotSink(request, request_id.encode(), extra, self.streams)
+            await self._executor.run(ctx, sink)
+        except InterlockError as exc:
+            error = exc.error_code
+            secrets = (byok,) if byok else ()
+            answer = error_response(
+                exc, request_id=request_id, format=route.format, secrets=secrets
+            )
+            self._send(request, answer, extra)
+        except asyncio.CancelledError:
+            error = "client_gone"
+            raise
+        except Exception:
+            error = "internal_error"
+            _log.exception("request %s failed", request_id)
+            self._send(request, internal_error(request_id, route.format), extra)
+        finally:
+            self.streams.discard(request)
+            if finish is not None:
+                finish(error)
+
+    def keep_alive(self, now: float) -> None:
+        """Sends a comment on every stream that was silent for 15 s; call it often."""
+        for request in list(self.streams):
+            if now - request.last_write >= _KEEP_ALIVE_S and not request.disconnected:
+                request.write(_KEEP_ALIVE)
+
+    def _context(  # noqa: PLR0917 - the parts of one request
+        self,
+        request: HotRequest,
+        route: Route,
+        headers: ControlHeaders,
+        key: KeyInfo,
+        request_id: str,
+        byok: str | None,
+    ) -> CallContext:
+        assert route.endpoint is not None and route.format is not None  # noqa: S101, PT018 - hot routes have both
+        provider = route.provider or self._default_provider(route.operation)
+        if key.scopes:
+            check_scopes(key, route.endpoint, provider)
+        refused = refusal(route)
+        if refused is not None:
+            raise refused
+        config = self._configs.get(
+            key.id,
+            key.config_version,
+            route.endpoint,
+            headers.x_features,
+            headers.x_policy,
+            headers.x_config,
+            key.base_config,
+        )
+        head = client(route.format).peek(request.body)
+        return CallContext(
+            request_id=request_id,
+            key=key,
+            config=config,
+            head=head,
+            provider=provider,
+            byok=byok,
+            endpoint=route.suffix,
+            native_client=headers.native,
+            forward=forwarded(headers, route.format, byok=byok is not None),
+            session_header=headers.session_id,
+            client_session=headers.client_session,
+        )
+
+    def _cors(self, request: HotRequest) -> bytes:
+        """CORS lines for a browser of an allowed origin."""
+        if not self._origins:
+            return b""
+        for name, value in request.headers:
+            if name == b"origin":
+                origin = value.decode("latin-1")
+                if origin in self._origins or "*" in self._origins:
+                    return (
+                        b"access-control-allow-origin: %b\r\nvary: origin\r\n"
+                        b"access-control-expose-headers: X-Session-ID, X-Request-ID\r\n" % value
+                    )
+        return b""
+
+    @staticmethod
+    def _send(request: HotRequest, answer: ErrorResponse, extra: bytes) -> None:
+        if request.response_started:
+            request.abort()
+            return
+        request.respond(answer.status, header_lines(answer.headers) + extra, answer.body)
