@@ -40,7 +40,7 @@ from interlock.surfaces.control.presets import Tree, clamp, preset
 from interlock.surfaces.control.schemas import ConfigHeader, FeaturesHeader, PolicyHeader
 from interlock.surfaces.control.schemas.features import mode_threshold
 
-__all__ = ["KeyBase", "merge", "pipeline"]
+__all__ = ["KeyBase", "merge", "pipeline", "unknown_prompts"]
 
 _WHOLE: Final = frozenset({"codes", "logit_bias", "query_role_name_overrides"})
 """Objects that are one value: replaced, never merged into."""
@@ -116,6 +116,18 @@ def pipeline(
     return _freeze(tree, endpoint, arch, watched)
 
 
+def unknown_prompts(prompt: Mapping[str, object]) -> list[str]:
+    """What X-Config `prompt` names that no template has: path, and what there is instead."""
+    problems = []
+    for role, item in prompt.items():
+        for key, known in (("flavor", PROMPT_FLAVORS[role]), ("version", PROMPT_VERSIONS)):
+            value = _tree(item).get(key)
+            if value is not None and value not in known:
+                names = ", ".join(f"'{name}'" for name in known)
+                problems.append(f"prompt.{role}.{key}: unknown {key}, available: {names}")
+    return problems
+
+
 def _architecture(
     endpoint: Endpoint, base: KeyBase, features: FeaturesHeader | None
 ) -> tuple[Architecture, bool]:
@@ -141,7 +153,9 @@ def _freeze(
 ) -> SessionConfig:
     features, config = _tree(tree["x_features"]), _tree(tree["x_config"])
     prompt = _tree(config["prompt"])
-    _check_prompt(prompt)
+    problems = unknown_prompts(prompt)
+    if problems:
+        raise InvalidHeaderError("X-Config", "; ".join(problems), problems=problems)
     classifiers = {
         item.name: item
         for item in map(_classifier, msgspec.convert(features["content_classifiers"], list[Tree]))
@@ -200,17 +214,6 @@ def _fsm(tree: Tree) -> FsmConfig:
     shared = {key: tree[key] for key in _SHARED_FSM}
     dual = {key: value for key, value in tree.items() if key not in shared}
     return msgspec.convert({**shared, "dual": dual}, FsmConfig)
-
-
-def _check_prompt(prompt: Tree) -> None:
-    for role, item in prompt.items():
-        for key, known in (("flavor", PROMPT_FLAVORS[role]), ("version", PROMPT_VERSIONS)):
-            value = _tree(item).get(key)
-            if value is not None and value not in known:
-                names = ", ".join(f"'{name}'" for name in known)
-                raise InvalidHeaderError(
-                    "X-Config", f"prompt.{role}.{key}: unknown {key}, available: {names}"
-                )
 
 
 def _tree(value: object) -> Tree:
