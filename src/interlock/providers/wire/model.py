@@ -309,6 +309,9 @@ class SignatureDelta(Struct, frozen=True, kw_only=True, tag="signature_delta"):
     index: int
     signature: str
     encrypted: bool = False
+    id: str | None = None
+    """Of the reasoning item, when it was not known at the start."""
+    origin: Literal["messages", "responses"] | None = None
 
 
 class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag="arguments_delta"):
