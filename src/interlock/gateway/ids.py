@@ -87,6 +87,8 @@ class SessionIds:
 
     def made_at(self, session_id: str, owner: str) -> float | None:
         """When we made this id for `owner`; None if we did not."""
+        if not session_id.isascii():
+            return None
         try:
             raw = uuid.UUID(session_id).bytes
         except ValueError:
