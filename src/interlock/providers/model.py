@@ -15,12 +15,15 @@ __all__ = [
     "Price",
     "Reply",
     "Route",
+    "Suffix",
     "Target",
     "UpstreamError",
     "Upstreams",
 ]
 
 Operation = Literal["generate", "embeddings", "models", "count_tokens"]
+Suffix = Literal["chat/completions", "messages", "responses", "generate"]
+"""Last part of a gateway path; it decides the default provider."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,10 @@ class Target:
     formats: tuple[FormatName, ...]
     """Formats the upstream speaks, preferred first."""
     price: Price | None = None
+    weight: float = 1.0
+    """Share of the traffic of its group."""
+    key: str | None = None
+    """Name (not the secret) of the only key of the provider's pool to use; None: any."""
 
     def speaks(self, wanted: FormatName) -> FormatName:
         """The client's own format if the upstream knows it, else the preferred one."""
@@ -89,11 +96,14 @@ class UpstreamError(InterlockError):
         body: bytes = b"",
         retry_after_s: float | None = None,
         target: Target | None = None,
+        attempts: int = 1,
     ) -> None:
         super().__init__(message, code=code, kind=kind, retry_after_s=retry_after_s)
         self.status = status
         self.body = body
         self.target = target
+        self.attempts = attempts
+        """Requests sent for it, over all targets."""
 
 
 class Reply(Protocol):
@@ -117,6 +127,24 @@ class Reply(Protocol):
         """Body pieces as they come. Raises UpstreamError as `read`."""
         ...
 
+    def subscribe(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[UpstreamError | None], None]
+    ) -> None:
+        """Pushes pieces the moment they arrive, instead of `read` or `chunks`.
+
+        What is already there is pushed before it returns. `on_end` is called exactly once,
+        last; None: the body was complete. Neither may raise. Not called after `close`.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Subscribers: take no more for now; the upstream is slowed down, never buffered."""
+        ...
+
+    def resume(self) -> None:
+        """Undoes `pause`."""
+        ...
+
     def close(self) -> None:
         """Gives the body up; idempotent."""
         ...
@@ -132,12 +160,25 @@ class Upstreams(Protocol):
         *,
         operation: Operation = "generate",
         byok: str | None = None,
+        suffix: Suffix = "chat/completions",
     ) -> Route:
-        """Targets for a model name or alias; `provider` None: the default of the server.
+        """Targets for a model name or alias; `provider` None: the default for `suffix`.
+
+        With `byok` only the provider asked for is ever a target, whatever an alias says.
 
         Raises (InterlockError): not_found for an unknown provider, `provider_not_configured`
         (unavailable) for one without upstream, `model_not_allowed` (invalid) when the
-        allow-list lacks the model and there is no `byok`.
+        allow-list lacks the model and there is no `byok`; `operation_unsupported`
+        (unsupported) when the provider has no such call; `byok_not_allowed` (forbidden).
+        """
+        ...
+
+    def default_provider(self, suffix: Suffix, *, byok: bool = False) -> str:
+        """Provider of a path that names none.
+
+        The one set for the suffix, else the published default if it can be used, else a
+        configured one (preferring those that speak the suffix's format), else `demo`. With
+        the caller's own key: never one the caller could not have meant.
         """
         ...
 

@@ -14,7 +14,7 @@ from interlock.providers.http.connection import Connection
 from interlock.providers.http.errors import TransportError
 from interlock.providers.http.exchange import Exchange
 from interlock.providers.http.gate import Gate
-from interlock.providers.http.head import Origin
+from interlock.providers.http.head import Origin, Prepared
 from interlock.providers.http.tunnel import Proxy, open_tunnel
 from interlock.providers.http.watchdog import Watchdog
 
@@ -71,11 +71,11 @@ class HttpClient:
         return self._gate.inside
 
     async def request(
-        self, head: bytes, body: bytes, *, streaming: bool, deadline: float
+        self, prepared: Prepared, lines: bytes, body: bytes, *, streaming: bool, deadline: float
     ) -> Exchange:
         """Sends a request and waits for its answer.
 
-        `head` is the complete head without its empty last line. Streaming: returns with
+        `lines` are the headers of this request alone (credential included). Streaming: returns with
         the first body bytes of a 2xx answer, else (and always for other statuses) with
         the whole body. `deadline` (watchdog's clock) holds until the body has ended.
 
@@ -91,6 +91,7 @@ class HttpClient:
                     stage="connect",
                 )
         try:
+            head = b"%b%bcontent-length: %d\r\n\r\n" % (prepared.prefix, lines, len(body))
             exchange = await self._exchange(head, body, streaming, deadline)
         except BaseException:
             gate.leave()
@@ -141,7 +142,6 @@ class HttpClient:
     async def _exchange(
         self, head: bytes, body: bytes, streaming: bool, deadline: float
     ) -> Exchange:
-        head = b"%bcontent-length: %d\r\n\r\n" % (head, len(body))
         connection = self._pooled()
         if connection is not None:
             exchange = self._launch(connection, head, body, streaming, deadline)

@@ -1,0 +1,95 @@
+"""Puts the upstreams together from settings; called by the composition root."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from interlock.kernel.clock import Clock, SystemClock
+from interlock.providers.adapter import Wiring
+from interlock.providers.catalog import BUILT_IN, KINDS
+from interlock.providers.directory import Directory
+from interlock.providers.http import HttpSettings, Origin, Watchdog
+from interlock.providers.http.tunnel import Proxy
+from interlock.providers.in_process import InProcessUpstream
+from interlock.providers.registry import ADAPTERS
+from interlock.providers.router import Observer, Router
+from interlock.providers.runtime import Provider
+from interlock.providers.settings import ProviderSettings, UpstreamSettings
+
+__all__ = ["build_upstreams"]
+
+
+def build_upstreams(
+    settings: UpstreamSettings,
+    *,
+    clock: Clock | None = None,
+    demo: InProcessUpstream | None = None,
+    observer: Observer | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    draw: Callable[[], float] = random.random,
+    tick_s: float = 0.25,
+) -> Router:
+    """The upstreams of this process.
+
+    `demo` is the model that serves provider `demo` when no base URL is set for it. `draw`
+    gives numbers in 0..1 for weights and jitter. Needs no running event loop yet.
+    """
+    clock = clock or SystemClock()
+    watchdog = Watchdog(clock.monotonic, tick_s=tick_s)
+    sections = dict(settings.providers)
+    for name, kind in BUILT_IN.items():
+        sections.setdefault(name, ProviderSettings(kind=kind))
+    providers = {
+        name: _provider(name, section, settings, watchdog, demo)
+        for name, section in sections.items()
+    }
+    return Router(
+        Directory(settings, providers),
+        providers,
+        clock=clock,
+        watchdog=watchdog,
+        observer=observer,
+        sleep=sleep,
+        draw=draw,
+    )
+
+
+def _provider(
+    name: str,
+    section: ProviderSettings,
+    settings: UpstreamSettings,
+    watchdog: Watchdog,
+    demo: InProcessUpstream | None,
+) -> Provider:
+    row = KINDS[section.kind]
+    adapter = ADAPTERS[row.adapter](row, section)
+    times = section.timeouts
+    http = HttpSettings(
+        connect_s=times.connect_s,
+        first_byte_s=times.first_byte_s,
+        idle_s=times.idle_s,
+        queue_s=times.queue_s,
+        max_connections=section.max_concurrency,
+        max_body_bytes=section.max_body_bytes,
+        ca_file=section.ca_file,
+        proxy=_proxy(section, settings),
+    )
+    client = None
+    if section.enabled:
+        client = adapter.connect(Wiring(http=http, watchdog=watchdog, in_process=demo))
+    return Provider(name, section, adapter, client)
+
+
+def _proxy(section: ProviderSettings, settings: UpstreamSettings) -> Proxy | None:
+    """The provider's own proxy, else the general one unless the host is exempt."""
+    if section.proxy is not None:
+        return Proxy.parse(section.proxy.get_secret_value())
+    url = section.base_url or KINDS[section.kind].base_url
+    if settings.proxy is None or url is None:
+        return None
+    host = Origin.parse(url).host
+    for exempt in settings.no_proxy:
+        suffix = exempt.lstrip("*").lower()
+        if suffix == "" or host == suffix.lstrip(".") or host.endswith("." + suffix.lstrip(".")):
+            return None
+    return Proxy.parse(settings.proxy.get_secret_value())

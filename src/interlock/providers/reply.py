@@ -1,0 +1,143 @@
+"""A good answer as the gateway gets it, over whichever transport it came."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from interlock.kernel.errors import ErrorKind
+from interlock.providers.errors import transport_error
+from interlock.providers.http.errors import TransportError
+from interlock.providers.http.exchange import Exchange, HeaderView
+from interlock.providers.model import Target, UpstreamError
+
+__all__ = ["UpstreamReply", "passable_headers"]
+
+_PASSED = frozenset(
+    {
+        "request-id",
+        "x-request-id",
+        "retry-after",
+        "retry-after-ms",
+        "openai-processing-ms",
+        "openai-version",
+        "openai-organization",
+        "cf-ray",
+        "apim-request-id",
+        "x-ms-region",
+        "x-envoy-upstream-service-time",
+    }
+)
+_PASSED_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "ratelimit-")
+
+
+def passable_headers(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The upstream's headers a client may find useful: request ids and rate limits."""
+    return [
+        (name, value)
+        for name, value in headers.items()
+        if name in _PASSED or name.startswith(_PASSED_PREFIXES)
+    ]
+
+
+class _Chunks:
+    """Iterates the body; a piece that is there costs no suspension."""
+
+    __slots__ = ("_reply", "_take")
+
+    def __init__(self, reply: "UpstreamReply", exchange: Exchange) -> None:
+        self._reply = reply
+        self._take = exchange.take
+
+    def __aiter__(self) -> "_Chunks":
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            data = await self._take()
+        except TransportError as fault:
+            raise self._reply.error(fault) from None
+        if data:
+            return data
+        raise StopAsyncIteration
+
+
+class _Push:
+    """An exchange's sink that calls two functions."""
+
+    __slots__ = ("_on_data", "_on_end", "_reply", "data")
+
+    def __init__(
+        self,
+        reply: "UpstreamReply",
+        on_data: Callable[[bytes], None],
+        on_end: Callable[[UpstreamError | None], None],
+    ) -> None:
+        self._reply = reply
+        self.data = on_data
+        self._on_end = on_end
+
+    def end(self, fault: TransportError | None) -> None:
+        self._on_end(None if fault is None else self._reply.error(fault))
+
+
+class UpstreamReply:
+    """See `model.Reply`."""
+
+    __slots__ = ("_exchange", "_limit", "attempts", "headers", "status", "target")
+
+    def __init__(self, exchange: Exchange, target: Target, attempts: int, limit: int) -> None:
+        self._exchange = exchange
+        self._limit = limit
+        self.status = exchange.status
+        self.headers: Mapping[str, str] = HeaderView(exchange.raw)
+        self.target = target
+        self.attempts = attempts
+
+    async def read(self) -> bytes:
+        """See `model.Reply.read`."""
+        exchange = self._exchange
+        if exchange.done and exchange.fault is None:
+            return exchange.collected()
+        pieces = []
+        size = 0
+        async for piece in _Chunks(self, exchange):
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._limit:
+                self.close()
+                raise UpstreamError(
+                    f"`{self.target.provider}`: answer is larger than {self._limit} bytes",
+                    code="upstream_too_large",
+                    kind=ErrorKind.UPSTREAM,
+                    status=self.status,
+                    target=self.target,
+                    attempts=self.attempts,
+                )
+        return b"".join(pieces)
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """See `model.Reply.chunks`."""
+        return _Chunks(self, self._exchange)
+
+    def subscribe(
+        self, on_data: Callable[[bytes], None], on_end: Callable[[UpstreamError | None], None]
+    ) -> None:
+        """See `model.Reply.subscribe`."""
+        self._exchange.subscribe(_Push(self, on_data, on_end))
+
+    def pause(self) -> None:
+        """See `model.Reply.pause`."""
+        self._exchange.pause()
+
+    def resume(self) -> None:
+        """See `model.Reply.resume`."""
+        self._exchange.resume()
+
+    def close(self) -> None:
+        """See `model.Reply.close`."""
+        self._exchange.close()
+
+    def error(self, fault: TransportError) -> UpstreamError:
+        """A failure in the middle of the body, in the words of the contract."""
+        error, _ = transport_error(fault, self.target, unanswered=False)
+        error.status = self.status
+        error.attempts = self.attempts
+        return error
