@@ -1,0 +1,1 @@
+"""Who is measured: one module per gateway, listed in `registry`."""

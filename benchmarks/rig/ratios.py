@@ -1,0 +1,86 @@
+"""Figures made of several runs: medians, pairs of the same rotation, differences to direct.
+
+The machine's noise comes and goes in seconds. A ratio therefore pairs the two
+runs of one repetition, which lie seconds apart, and takes the median pair.
+"""
+
+from statistics import median
+
+from benchmarks.rig.results import Results
+
+__all__ = [
+    "BASELINE",
+    "added_latency_ms",
+    "added_ttft_ms",
+    "best_rps",
+    "cpu_ms",
+    "cpu_ratio",
+    "median_rps",
+    "rps_ratio",
+]
+
+BASELINE = {"translated-json": "json", "translated-stream": "stream"}
+"""What the direct row answers in place of a workload that only gateways have."""
+
+
+def best_rps(results: Results, row: str, workload: str, concurrency: int) -> float | None:
+    runs = results.runs(row, workload, concurrency)
+    return max(run.rps for run in runs) if runs else None
+
+
+def median_rps(results: Results, row: str, workload: str, concurrency: int) -> float | None:
+    runs = results.runs(row, workload, concurrency)
+    return median(run.rps for run in runs) if runs else None
+
+
+def cpu_ms(results: Results, row: str, workload: str, concurrency: int) -> float | None:
+    """Median CPU time per request in milliseconds."""
+    runs = results.runs(row, workload, concurrency)
+    return median(run.cpu_us for run in runs) / 1e3 if runs else None
+
+
+def rps_ratio(
+    results: Results, row: str, peer: str, workload: str, concurrency: int
+) -> float | None:
+    """How many times the peer's requests per second `row` reaches: the median pair."""
+    ours = {run.repetition: run for run in results.runs(row, workload, concurrency)}
+    theirs = {run.repetition: run for run in results.runs(peer, workload, concurrency)}
+    pairs = [
+        ours[number].rps / theirs[number].rps
+        for number in ours.keys() & theirs.keys()
+        if theirs[number].rps
+    ]
+    return median(pairs) if pairs else None
+
+
+def cpu_ratio(
+    results: Results, row: str, peer: str, workload: str, concurrency: int
+) -> float | None:
+    """How many times less CPU per request `row` takes than the peer."""
+    ours = cpu_ms(results, row, workload, concurrency)
+    theirs = cpu_ms(results, peer, workload, concurrency)
+    return theirs / ours if ours and theirs else None
+
+
+def added_latency_ms(
+    results: Results, row: str, workload: str, concurrency: int
+) -> tuple[float, float] | None:
+    """Median and 99th percentile over those of no gateway at the same concurrency."""
+    ours = results.runs(row, workload, concurrency)
+    plain = results.runs("direct", BASELINE.get(workload, workload), concurrency)
+    if not ours or not plain:
+        return None
+    p50 = median(run.p50_us for run in ours) - median(run.p50_us for run in plain)
+    p99 = median(run.p99_us for run in ours) - median(run.p99_us for run in plain)
+    return p50 / 1e3, p99 / 1e3
+
+
+def added_ttft_ms(results: Results, row: str, concurrency: int) -> tuple[float, float] | None:
+    """Time to the first event over that of no gateway: median, 99th percentile."""
+    ours = [run for run in results.paced if (run.row, run.concurrency) == (row, concurrency)]
+    plain = [run for run in results.paced if (run.row, run.concurrency) == ("direct", concurrency)]
+    if not ours or not plain:
+        return None
+    p50 = median(run.ttft_p50_ms for run in ours) - median(run.ttft_p50_ms for run in plain)
+    p99 = median(run.ttft_p99_ms for run in ours) - median(run.ttft_p99_ms for run in plain)
+    return p50, p99
