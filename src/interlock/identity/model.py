@@ -3,7 +3,17 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["KeyInfo", "KeyLimits"]
+__all__ = [
+    "Account",
+    "Actor",
+    "AuditEntry",
+    "KeyInfo",
+    "KeyLimits",
+    "KeySpec",
+    "KeyView",
+    "Role",
+    "User",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +52,104 @@ class KeyInfo:
     policy_override: bool = False
     """Header policies may loosen bound ones."""
     expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What owns keys, usage and decisions: one person or an organization."""
+
+    id: str
+    kind: Literal["personal", "organization"]
+    name: str
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A person who can hold keys and log in."""
+
+    id: str
+    email: str
+    """Lower case."""
+    name: str
+    server_admin: bool
+    created_at: float
+    disabled_at: float | None = None
+
+
+Role = Literal["owner", "admin", "member", "viewer"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeySpec:
+    """What a new key is to be; `KeyAdmin.create` checks it."""
+
+    label: str
+    scopes: frozenset[str] = frozenset()
+    base_config: dict[str, Any] | None = None
+    provider_credentials: dict[str, str] = field(default_factory=dict, repr=False)
+    limits: KeyLimits = KeyLimits()
+    tool_pinning: Literal["off", "warn", "deny"] = "off"
+    call_ids: Literal["long", "compact"] = "long"
+    retention: Literal["full", "masked", "none"] = "full"
+    policy_override: bool = False
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyView:
+    """A stored key as people see it; the key itself is not recoverable."""
+
+    id: str
+    prefix: str
+    label: str
+    account_id: str
+    user_id: str
+    user_email: str
+    scopes: tuple[str, ...]
+    base_config: dict[str, Any] | None
+    providers: tuple[str, ...]
+    """Providers it brings its own credential for."""
+    limits: KeyLimits
+    tool_pinning: str
+    call_ids: str
+    retention: str
+    policy_override: bool
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+    last_used_at: float | None
+
+    def status(self, now: float) -> Literal["active", "revoked", "expired"]:
+        """What it is worth at `now`."""
+        if self.revoked_at is not None:
+            return "revoked"
+        if self.expires_at is not None and self.expires_at <= now:
+            return "expired"
+        return "active"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Actor:
+    """Who does something that is audited."""
+
+    name: str
+    """E-mail address of a user, or e.g. `local:root` for the command line."""
+    surface: str
+    """`cli`, `control`, `console`, `server`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One admin action."""
+
+    id: int
+    at: float
+    actor: str
+    surface: str
+    action: str
+    """`<thing>.<verb>`, e.g. `key.create`."""
+    target: str
+    account_id: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None

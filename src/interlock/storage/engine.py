@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import psycopg
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -83,6 +83,13 @@ class Database:
         """
         async with self._connect(write=False) as connection, connection.begin():
             yield connection
+
+    async def exclusive(self, connection: AsyncConnection, purpose: str) -> None:
+        """Holds other transactions with this `purpose` back until the connection's one ends."""
+        if self.dialect == "postgresql":  # on SQLite there is one writer anyway
+            await connection.execute(
+                text("SELECT pg_advisory_xact_lock(hashtext(:purpose))"), {"purpose": purpose}
+            )
 
     @contextlib.contextmanager
     def migration_connection(self) -> Iterator[Connection]:
