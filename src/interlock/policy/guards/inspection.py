@@ -82,11 +82,12 @@ class Inspection:
             if "file_blocker" in self.blockers:
                 found.extend(files.find(view))
             doubtful: list[float] = []
-            for span in pii.find(view) if limit is not None else ():
-                if span.score >= limit:
-                    found.append(span)
-                else:
-                    doubtful.append(span.score)
+            if limit is not None:
+                for span in pii.find(view):
+                    if span.score >= limit:
+                        found.append(span)
+                    else:
+                        doubtful.append(span.score)
             # Only the round that replaces nothing counts: by then the rest stands alone.
             if found:
                 weak.clear()
