@@ -6,8 +6,8 @@ Pure values: no I/O, no clock. Argument values are plain JSON values (or
 Source: gateway.md section 11 (SQRT), 10.5 (labels), 11.13 (decision record).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -20,6 +20,9 @@ __all__ = [
     "Decision",
     "LabelSet",
     "Labels",
+    "Mode",
+    "Origin",
+    "PolicySource",
     "Presets",
     "ResultUpdate",
     "RuleTrace",
@@ -43,6 +46,111 @@ class LabelSet:
     untouched: bool = field(default=False, compare=False)
     """True only for the universal set a value starts with; see 11.4 on `|=`."""
 
+    @classmethod
+    def of(cls, *labels: str) -> "LabelSet":
+        """The finite set of exactly these labels."""
+        return cls(frozenset(labels))
+
+    @classmethod
+    def from_wire(cls, labels: Iterable[str]) -> "LabelSet":
+        """Reads the list form: `["a", "b"]`, `["*"]`, or `["*", "!x"]` for all but `x`.
+
+        A bare `["*"]` reads as the untouched default: the wire form cannot say
+        whether someone assigned it, and untouched is the stricter reading.
+        """
+        seen = frozenset(labels)
+        if "*" not in seen:
+            return cls(seen)
+        missing = frozenset(label[1:] for label in seen if label.startswith("!")) - seen
+        return cls(missing, True) if missing else UNIVERSAL
+
+    def to_wire(self) -> list[str]:
+        """The sorted list form; see `from_wire`."""
+        if self.negated:
+            return ["*", *(f"!{label}" for label in sorted(self.items))]
+        return sorted(self.items)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no member."""
+        return not self.negated and not self.items
+
+    @property
+    def is_universal(self) -> bool:
+        """Whether every label is a member."""
+        return self.negated and not self.items
+
+    def contains(self, label: str) -> bool:
+        """Whether `label` is a member."""
+        return (label in self.items) is not self.negated
+
+    def __contains__(self, label: object) -> bool:
+        return (label in self.items) is not self.negated
+
+    def touched(self) -> "LabelSet":
+        """The same set as something assigned, no longer the default."""
+        return LabelSet(self.items, self.negated) if self.untouched else self
+
+    def complement(self) -> "LabelSet":
+        """Every label that is not a member."""
+        return LabelSet(self.items, not self.negated)
+
+    def union(self, other: "LabelSet") -> "LabelSet":
+        """Members of either."""
+        if self.negated:
+            kept = self.items & other.items if other.negated else self.items - other.items
+            return LabelSet(kept, True)
+        if other.negated:
+            return LabelSet(other.items - self.items, True)
+        return LabelSet(self.items | other.items)
+
+    def intersect(self, other: "LabelSet") -> "LabelSet":
+        """Members of both; the default universal set leaves the other as it is."""
+        if self.untouched:
+            return other
+        if other.untouched:
+            return self
+        if self.negated:
+            if other.negated:
+                return LabelSet(self.items | other.items, True)
+            return LabelSet(other.items - self.items)
+        kept = self.items - other.items if other.negated else self.items & other.items
+        return LabelSet(kept)
+
+    def minus(self, other: "LabelSet") -> "LabelSet":
+        """Members of this that are not members of `other`."""
+        return self.touched().intersect(other.complement())
+
+    def xor(self, other: "LabelSet") -> "LabelSet":
+        """Members of exactly one of the two."""
+        return LabelSet(self.items ^ other.items, self.negated is not other.negated)
+
+    def with_label(self, label: str) -> "LabelSet":
+        """These and `label`; `*` stands for every label."""
+        return self.union(_one(label))
+
+    def without_label(self, label: str) -> "LabelSet":
+        """These less `label`; `*` stands for every label."""
+        return self.minus(_one(label))
+
+    def subset(self, other: "LabelSet") -> bool:
+        """Whether every member is a member of `other`."""
+        if self.negated:
+            return other.negated and other.items <= self.items
+        return self.items.isdisjoint(other.items) if other.negated else self.items <= other.items
+
+    def overlaps(self, other: "LabelSet") -> bool:
+        """Whether some label is a member of both."""
+        if self.negated:
+            return other.negated or not other.items <= self.items
+        if other.negated:
+            return not self.items <= other.items
+        return not self.items.isdisjoint(other.items)
+
+
+def _one(label: str) -> LabelSet:
+    return LabelSet(frozenset(), True) if label == "*" else LabelSet(frozenset((label,)))
+
 
 EMPTY = LabelSet()
 UNIVERSAL = LabelSet(frozenset(), True, untouched=True)
@@ -55,9 +163,113 @@ class Labels:
     tags: LabelSet = EMPTY
     producers: LabelSet = EMPTY
     consumers: LabelSet = UNIVERSAL
+    worlds: Mapping[str, "Labels"] = field(default_factory=dict, hash=False)
+    """The same value's labels as another set of policies would have made them, by name.
+
+    Only names whose labels differ are present. The engine keeps two kinds:
+    `bound` (the bound policies without the header's) and one for each
+    watch-only policy. Whoever merges labels uses `merge`, which carries them.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        tags: Iterable[str] = (),
+        producers: Iterable[str] = (),
+        consumers: Iterable[str] = ("*",),
+    ) -> "Labels":
+        """Labels from three lists in wire form."""
+        return cls(
+            LabelSet.from_wire(tags), LabelSet.from_wire(producers), LabelSet.from_wire(consumers)
+        )
+
+    @classmethod
+    def from_wire(cls, meta: Mapping[str, Any]) -> "Labels":
+        """Reads `{"tags": [...], "producers": [...], "consumers": [...]}`, and `worlds` if any."""
+        worlds = meta.get("worlds") or {}
+        plain = cls.of(
+            tags=meta.get("tags", ()),
+            producers=meta.get("producers", ()),
+            consumers=meta.get("consumers", ("*",)),
+        )
+        return replace(plain, worlds={n: cls.from_wire(m) for n, m in worlds.items()})
+
+    def to_wire(self) -> dict[str, list[str]]:
+        """Exactly the three published members, as sorted lists."""
+        return {
+            "tags": self.tags.to_wire(),
+            "consumers": self.consumers.to_wire(),
+            "producers": self.producers.to_wire(),
+        }
+
+    def to_record(self) -> dict[str, Any]:
+        """`to_wire` and the other worlds: what a store must keep so that nothing is lost."""
+        record: dict[str, Any] = dict(self.to_wire())
+        if self.worlds:
+            record["worlds"] = {name: labels.to_wire() for name, labels in self.worlds.items()}
+        return record
+
+    def world(self, name: str) -> "Labels":
+        """The labels as that world sees them."""
+        if not self.worlds:
+            return self
+        return self.worlds.get(name) or self.alone()
+
+    def alone(self) -> "Labels":
+        """The labels without their other worlds."""
+        return Labels(self.tags, self.producers, self.consumers) if self.worlds else self
+
+    def with_worlds(self, worlds: Mapping[str, "Labels"]) -> "Labels":
+        """These labels, with those other worlds that differ from them."""
+        kept = {name: other for name, other in worlds.items() if not self._same(other)}
+        if not kept and not self.worlds:
+            return self
+        return Labels(self.tags, self.producers, self.consumers, kept)
+
+    def _same(self, other: "Labels") -> bool:
+        return (
+            self.tags == other.tags
+            and self.producers == other.producers
+            and self.consumers == other.consumers
+            and self.consumers.untouched is other.consumers.untouched
+        )
+
+    def merge(self, other: "Labels") -> "Labels":
+        """What a value made from both carries: tags and producers unite, consumers intersect.
+
+        Source: 10.5.
+        """
+        merged = Labels(
+            self.tags.union(other.tags),
+            self.producers.union(other.producers),
+            self.consumers.intersect(other.consumers),
+        )
+        if not self.worlds and not other.worlds:
+            return merged
+        names = {*self.worlds, *other.worlds}
+        return merged.with_worlds({n: self.world(n).merge(other.world(n)) for n in sorted(names)})
 
 
 DEFAULT_LABELS = Labels()
+
+
+Mode = Literal["standard", "strict", "custom"]
+"""Source: 11.9. The engine itself distinguishes only `strict`: evaluation errors deny."""
+
+Origin = tuple[str, str, str, int]
+"""A label added to the session: (field, label, declaration, line)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicySource:
+    """One policy text and where it comes from."""
+
+    name: str
+    """The binding, `header`, or a file name; stands in messages and traces."""
+    text: str
+    language: Literal["sqrt", "cedar"] = "sqrt"
+    enforcement: Literal["enforce", "watch"] = "enforce"
 
 
 class Verdict(StrEnum):
@@ -71,7 +283,20 @@ class Verdict(StrEnum):
     @property
     def allowed(self) -> bool:
         """Whether the call may go ahead."""
-        return self in {Verdict.SOFT_ALLOWED, Verdict.HARD_ALLOWED}
+        return self is Verdict.SOFT_ALLOWED or self is Verdict.HARD_ALLOWED
+
+    @property
+    def strictness(self) -> int:
+        """Order from `hard_allowed` (0) to `hard_denied` (3)."""
+        return _STRICTNESS[self]
+
+
+_STRICTNESS = {
+    Verdict.HARD_ALLOWED: 0,
+    Verdict.SOFT_ALLOWED: 1,
+    Verdict.SOFT_DENIED: 2,
+    Verdict.HARD_DENIED: 3,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,6 +390,14 @@ class Decision:
     """Session metadata after `session before` updates; persists even on denial."""
     labels: Mapping[str, Labels] = field(default_factory=dict)
     """Argument labels the decision was made on, by name."""
+    shadow: Sequence[Mapping[str, str | None]] = ()
+    """`{policy, verdict, rule}` of each watch-only policy (11.2)."""
+    rules: Sequence[RuleTrace] = ()
+    """Every check rule about the tool, in the order looked at; only of a traced decision."""
+    origins: Sequence[Origin] = ()
+    """Labels that `session before` updates added to the session."""
+    errors: Sequence[str] = ()
+    """What could not be evaluated, updates included; each failed closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,5 +408,7 @@ class ResultUpdate:
     session: Session
     args: Mapping[str, Labels] = field(default_factory=dict)
     """Argument labels after `NAME.field` updates."""
-    origins: Sequence[tuple[str, str, str, int]] = ()
+    origins: Sequence[Origin] = ()
     """Labels added to the session: (field, label, declaration, line), for lineage."""
+    errors: Sequence[str] = ()
+    """What could not be evaluated; each failed closed (11.6)."""
