@@ -1,6 +1,9 @@
 """Fixtures every test may use: the event loop, and real databases of both kinds."""
 
+import contextlib
 import os
+import shutil
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -24,9 +27,8 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session")
-def _postgresql_database() -> Iterator[str]:
-    """URL of a PostgreSQL database that only this test process uses."""
+@contextlib.contextmanager
+def _new_postgresql_database() -> Iterator[str]:
     server = os.environ.get("INTERLOCK_TEST_POSTGRESQL", _SERVER)
     try:
         admin = psycopg.connect(f"{server}/postgres", autocommit=True, connect_timeout=3)
@@ -37,6 +39,31 @@ def _postgresql_database() -> Iterator[str]:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         yield f"{server}/{name}"
         admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def _postgresql_database() -> Iterator[str]:
+    """URL of a PostgreSQL database only this test process uses; each test empties it."""
+    with _new_postgresql_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgresql() -> Iterator[str]:
+    """The same, migrated once; tests leave its schema alone."""
+    with _new_postgresql_database() as url:
+        migrate(Database(url), metadata)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "interlock.db"
+    migrate(Database(f"sqlite:///{path}"), metadata)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
 
 
 @pytest.fixture
@@ -62,10 +89,23 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a migrated database without rows, once of each kind."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_migrated_sqlite"), tmp_path / "interlock.db")
+        return f"sqlite:///{tmp_path / 'interlock.db'}"
+    url = request.getfixturevalue("_migrated_postgresql")
+    assert isinstance(url, str)
+    names = sql.SQL(", ").join(map(sql.Identifier, metadata.tables))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL("TRUNCATE {} RESTART IDENTITY CASCADE").format(names))
+    return url
+
+
 @pytest.fixture
-async def database(database_url: str, anyio_backend: str) -> AsyncIterator[Database]:
-    """A migrated database, closed afterwards."""
-    found = Database(database_url)
-    migrate(found, metadata)
+async def database(migrated_url: str, anyio_backend: str) -> AsyncIterator[Database]:
+    """A migrated database without rows, closed afterwards."""
+    found = Database(migrated_url)
     yield found
     await found.close()

@@ -27,15 +27,15 @@ def build_upstreams(
     observer: Observer | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     draw: Callable[[], float] = random.random,
-    tick_s: float = 0.25,
+    watchdog: Watchdog | None = None,
 ) -> Router:
     """The upstreams of this process.
 
     `demo` is the model that serves provider `demo` when no base URL is set for it. `draw`
-    gives numbers in 0..1 for weights and jitter. Needs no running event loop yet.
+    gives numbers in 0..1 for weights and jitter, `watchdog` keeps the time-outs. Needs no running event loop yet.
     """
     clock = clock or SystemClock()
-    watchdog = Watchdog(clock.monotonic, tick_s=tick_s)
+    watchdog = watchdog or Watchdog(clock.monotonic)
     sections = dict(settings.providers)
     for name, kind in BUILT_IN.items():
         sections.setdefault(name, ProviderSettings(kind=kind))

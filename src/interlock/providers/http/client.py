@@ -148,7 +148,7 @@ class HttpClient:
             try:
                 await exchange.opened()
             except TransportError as fault:
-                if fault.code != "upstream_unreachable" or fault.stage == "body":
+                if fault.error_code != "upstream_unreachable" or fault.stage == "body":
                     raise
             else:
                 return exchange
