@@ -18,6 +18,7 @@ from interlock.policy.guards import (
     GuardConfigError,
     GuardHit,
     Guards,
+    TagAnswerError,
     TagScore,
     tagllm_request,
     tagllm_verdict,
@@ -169,6 +170,7 @@ def test_a_low_answer_or_none_leaves_the_rules_verdict() -> None:
     verdict = ALL.check_arguments("t", {"x": "My name is Jane Roe"})
 
     assert ALL.resolve(verdict, [0.1]).args == {"x": "My name is Jane Roe"}
+    assert ALL.resolve(verdict, {}).args == {"x": "My name is Jane Roe"}
     assert ALL.resolve(verdict, [None]).args == {"x": "My name is Jane Roe"}
 
 
@@ -220,15 +222,18 @@ def test_the_question_declares_its_role_fences_the_text_and_asks_for_a_schema(gu
             b'{"score": 0.9, "spans": [{"text": "Jane Roe", "type": "person name"}, {}, 1]}',
             TagScore(score=0.9, spans=(("Jane Roe", "PERSON_NAME"),)),
         ),
-        ("no idea", None),
-        ('{"score": "high"}', None),
-        ('{"score": true}', None),
-        ("[1]", None),
-        ("{" * 5000 + "}", None),
     ],
 )
-def test_an_answer_is_read_or_counts_as_none(answer: Any, want: TagScore | None) -> None:
+def test_an_answer_is_read(answer: Any, want: TagScore) -> None:
     assert tagllm_verdict(answer) == want
+
+
+@pytest.mark.parametrize(
+    "answer", ["no idea", '{"score": "high"}', '{"score": true}', "[1]", "{" * 5000 + "}", {}]
+)
+def test_what_is_no_answer_is_an_error_and_never_a_score(answer: Any) -> None:
+    with pytest.raises(TagAnswerError):
+        tagllm_verdict(answer)
 
 
 # Properties

@@ -11,8 +11,15 @@ to store anything, and to put matched text into a finding.
         verdict = guards.resolve(verdict, answers)
 """
 
-from interlock.policy.guards.engine import BLOCKER_NAMES, CLASSIFIER_NAMES, MODES, Guards, notice
-from interlock.policy.guards.errors import GuardConfigError
+from interlock.policy.guards.engine import (
+    BLOCKER_NAMES,
+    CLASSIFIER_NAMES,
+    MODES,
+    Guards,
+    Scores,
+    notice,
+)
+from interlock.policy.guards.errors import GuardConfigError, TagAnswerError
 from interlock.policy.guards.model import (
     ArgumentVerdict,
     BlockerLike,
@@ -37,6 +44,8 @@ __all__ = [
     "GuardHit",
     "Guards",
     "ResultVerdict",
+    "Scores",
+    "TagAnswerError",
     "TagScore",
     "Undecided",
     "notice",

@@ -22,7 +22,7 @@ from interlock.policy.guards.model import (
 )
 from interlock.policy.guards.walk import is_too_deep, walk, walk_members
 
-__all__ = ["BLOCKER_NAMES", "CLASSIFIER_NAMES", "MODES", "Guards", "notice"]
+__all__ = ["BLOCKER_NAMES", "CLASSIFIER_NAMES", "MODES", "Guards", "Scores", "notice"]
 
 CLASSIFIER_NAMES = tuple(TAGS)
 BLOCKER_NAMES = ("url_blocker", "file_blocker")
@@ -30,6 +30,8 @@ MODES = {"high sensitivity": 0.3, "strict": 0.2, "normal": 0.5, "low sensitivity
 """Named thresholds; a mode overrides the number."""
 
 _Verdict = TypeVar("_Verdict", ArgumentVerdict, ResultVerdict)
+Scores = Sequence[TagScore | float | None] | Mapping[int, TagScore | float]
+"""Answers of the tagging model to a verdict's questions, by position."""
 _Answers = Mapping[tuple[str, str], TagScore]
 
 
@@ -70,19 +72,20 @@ class Guards:
         """
         return self._result(value, replace_toxic, {})
 
-    def resolve(self, verdict: _Verdict, scores: Sequence[TagScore | float | None]) -> _Verdict:
+    def resolve(self, verdict: _Verdict, scores: Scores) -> _Verdict:
         """The verdict once the tagging model has spoken.
 
-        `scores` answers `verdict.undecided` one for one; None where there is no answer:
-        that text stays as the rules left it.
+        `scores` answers `verdict.undecided` by position; where it has no answer (None, or
+        nothing at that position) the text stays as the rules left it.
         """
-        answers = {
-            (question.guard, question.path): (
-                answer if isinstance(answer, TagScore) else TagScore(score=float(answer))
-            )
-            for question, answer in zip(verdict.undecided, scores, strict=False)
-            if answer is not None
-        }
+        given = scores if isinstance(scores, Mapping) else dict(enumerate(scores))
+        answers = {}
+        for index, question in enumerate(verdict.undecided):
+            answer = given.get(index)
+            if answer is not None:
+                answers[question.guard, question.path] = (
+                    answer if isinstance(answer, TagScore) else TagScore(score=float(answer))
+                )
         if isinstance(verdict, ArgumentVerdict):
             return self._arguments(verdict.tool, verdict.original, answers)
         return self._result(verdict.original, verdict.replace_toxic, answers)

@@ -13,6 +13,7 @@ from math import isnan
 from typing import Any
 
 from interlock.kernel.roles import role_line
+from interlock.policy.guards.errors import TagAnswerError
 from interlock.policy.guards.model import TagScore
 
 __all__ = ["tagllm_request", "tagllm_verdict"]
@@ -83,17 +84,18 @@ def tagllm_request(guard: str, text: str) -> tuple[str, str, dict[str, Any]]:
     return system, f"{fence}\n{text}\n{fence}", schema
 
 
-def tagllm_verdict(answer: str | bytes | Mapping[str, Any]) -> TagScore | None:
-    """The score in a tagging model's answer; None when it is not an answer.
+def tagllm_verdict(answer: str | bytes | Mapping[str, Any]) -> TagScore:
+    """The score in a tagging model's answer.
 
     Reads JSON, also inside a code fence. Scores outside 0..1 are clamped.
+
+    Raises:
+        TagAnswerError: it is no JSON object with a numeric `score`.
     """
     tree = answer if isinstance(answer, Mapping) else _decoded(answer)
-    if not isinstance(tree, Mapping):
-        return None
-    score = _number(tree.get("score"))
-    if score is None:
-        return None
+    score = _number(tree.get("score")) if isinstance(tree, Mapping) else None
+    if not isinstance(tree, Mapping) or score is None:
+        raise TagAnswerError("tagging model gave no score")
     spans = []
     raw = tree.get("spans")
     for piece in raw[:_MAX_SPANS] if isinstance(raw, list) else ():
