@@ -19,7 +19,7 @@ from interlock.gateway.config import (
 )
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.policy.model import Presets
-from interlock.surfaces.control.build import merge
+from interlock.surfaces.control.build import merge, split_models
 from interlock.surfaces.control.headers import ConfigCache, build_config, parse, parse_base
 
 DUAL = {"agent_arch": "dual-llm"}
@@ -395,6 +395,25 @@ def test_a_config_survives_storage() -> None:
 
     assert decode_config(encode_config(config)) == config
     assert decode_config(encode_config(config)).digest == config.digest
+
+
+@pytest.mark.parametrize(
+    ("model", "pair"),
+    [
+        ("a", ("a", "a")),
+        (" a , b ", ("a", "b")),
+        ("openai/gpt-5-mini,x/y", ("openai/gpt-5-mini", "x/y")),
+    ],
+)
+def test_a_model_is_one_name_or_two(model: str, pair: tuple[str, str]) -> None:
+    assert split_models(model) == pair
+
+
+@pytest.mark.parametrize("model", ["", " ", ",", "a,", ",b", "a,b,c", "a,,b"])
+def test_any_other_number_of_models_is_refused(model: str) -> None:
+    with pytest.raises(InterlockError) as caught:
+        split_models(model)
+    assert (caught.value.error_kind, caught.value.param) == (ErrorKind.INVALID, "model")
 
 
 trees = st.recursive(

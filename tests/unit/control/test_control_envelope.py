@@ -178,6 +178,24 @@ def test_what_an_upstream_says_of_the_request_keeps_status_code_and_words(
     assert "maximum context length is 8192" in body["message"]
 
 
+@pytest.mark.parametrize(("status", "kept"), [(404, 404), (413, 413), (422, 422), (415, 400)])
+def test_a_request_the_upstream_calls_invalid_keeps_the_published_statuses(
+    status: int, kept: int
+) -> None:
+    assert answer(upstream(status, kind=ErrorKind.INVALID))[0].status == kept
+
+
+def test_words_that_are_in_the_message_already_are_not_said_twice() -> None:
+    words = "too  long\n" * 100
+    error = UpstreamError(
+        f"`x` answered 400: {' '.join(words.split())[:500]}...",
+        status=400,
+        body=json.dumps({"error": {"message": words}}).encode(),
+    )
+
+    assert answer(error)[1]["message"] == error.message
+
+
 @pytest.mark.parametrize("status", [401, 403, 418, 500, 503, 529, None])
 def test_other_upstream_failures_are_502_with_status_and_words_in_the_text(
     status: int | None,

@@ -118,6 +118,9 @@ WRONG = [
     ("X-Config", {"fsm": {"enabled_internal_tools": ["rm"]}}, "fsm.enabled_internal_tools.0"),
     ("X-Config", {"fsm": {"force_to_cache": ["("]}}, "fsm.force_to_cache.0"),
     ("X-Config", {"fsm": {"force_to_cache": ["(a)\\1"]}}, "fsm.force_to_cache.0"),
+    ("X-Config", {"fsm": {"force_to_cache": ["[\\p{L}]{1000}"]}}, "fsm.force_to_cache.0"),
+    ("X-Config", {"fsm": {"force_to_cache": ["x" * 501]}}, "fsm.force_to_cache.0"),
+    ("X-Config", {"fsm": {"force_to_cache": ["x"] * 65}}, "fsm.force_to_cache"),
     (
         "X-Config",
         {"fsm": {"detect_tool_error_regex_pattern": "["}},

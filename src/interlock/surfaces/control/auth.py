@@ -14,12 +14,11 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from interlock.identity.errors import Unauthenticated
 from interlock.identity.model import KeyInfo
 from interlock.providers.wire.exchange import FormatName
 from interlock.surfaces.control.errors import (
     InvalidHeaderError,
-    InvalidKeyError,
-    MissingKeyError,
     NotAllowedError,
 )
 
@@ -174,16 +173,16 @@ def credentials(headers: ControlHeaders) -> Credentials:
     A provider key equal to the gateway key is dropped: clients that fill both headers
     from one setting must not send the gateway's key to the provider.
 
-    Raises MissingKeyError without any, InvalidKeyError for a malformed `Authorization`.
+    Raises Unauthenticated: `missing_api_key` without any, `invalid_api_key` for a malformed one.
     """
     authorization, api_key = headers.authorization, headers.x_api_key
     if authorization is None:
         if api_key is None:
-            raise MissingKeyError
+            raise Unauthenticated.missing()
         return Credentials(gateway_key=_token(api_key), source="x-api-key")
     scheme, _, rest = authorization.partition(" ")
     if scheme.lower() != "bearer":
-        raise InvalidKeyError
+        raise Unauthenticated.invalid()
     token = _token(rest.strip())
     if api_key is None or api_key == token:
         return Credentials(gateway_key=token)
@@ -231,7 +230,7 @@ def forwarded(
 
 def _token(text: str) -> str:
     if not _is_token(text):
-        raise InvalidKeyError
+        raise Unauthenticated.invalid()
     return text
 
 

@@ -7,7 +7,8 @@
    blockers and policy; the key's X-Config belonged to the old architecture and goes.
    A key that names no architecture has nothing to switch from: its whole config goes
    over the preset of whatever the request asks for;
-4. the request's model and keys are not part of it: the gateway adds them.
+4. the request's model and keys are not part of it: `split_models` reads the one, the
+   gateway adds both.
 
 A policy with `x_enforcement: watch` is not merged into what is enforced; merged over
 it, it becomes the shadow (11.2). So a caller can watch a policy, but cannot turn the
@@ -35,12 +36,12 @@ from interlock.gateway.config import (
     SessionConfig,
     config_hash,
 )
-from interlock.surfaces.control.errors import InvalidHeaderError
+from interlock.surfaces.control.errors import InvalidBodyError, InvalidHeaderError
 from interlock.surfaces.control.presets import Tree, clamp, preset
 from interlock.surfaces.control.schemas import ConfigHeader, FeaturesHeader, PolicyHeader
 from interlock.surfaces.control.schemas.features import mode_threshold
 
-__all__ = ["KeyBase", "merge", "pipeline", "unknown_prompts"]
+__all__ = ["KeyBase", "merge", "pipeline", "split_models", "unknown_prompts"]
 
 _WHOLE: Final = frozenset({"codes", "logit_bias", "query_role_name_overrides"})
 """Objects that are one value: replaced, never merged into."""
@@ -114,6 +115,22 @@ def pipeline(
         watched = replace(_policy(copy["x_policy"]), enforcement="watch")
     clamp(tree, endpoint, arch)
     return _freeze(tree, endpoint, arch, watched)
+
+
+def split_models(model: str) -> tuple[str, str]:
+    """The planner's and the quarantined model of a request's `model`: `a` or `a,b`.
+
+    In single-llm the first is used. Names with a provider prefix stay as they are.
+
+    Raises InvalidBodyError for more than one comma, or an empty name.
+    """
+    planner, comma, quarantined = model.partition(",")
+    planner, quarantined = planner.strip(), quarantined.strip()
+    if "," in quarantined:
+        raise InvalidBodyError("model: at most two names, separated by one comma", param="model")
+    if not planner or (comma and not quarantined):
+        raise InvalidBodyError("model: the name is empty", param="model")
+    return planner, quarantined or planner
 
 
 def unknown_prompts(prompt: Mapping[str, object]) -> list[str]:

@@ -34,6 +34,9 @@ class ErrorResponse(NamedTuple):
 _KEPT_UPSTREAM: Final = frozenset({400, 404, 413, 422, 429})
 """Upstream statuses that speak of the caller's request and so stay what they are."""
 
+_UPSTREAMS_OWN: Final = frozenset({ErrorKind.UPSTREAM, ErrorKind.INVALID})
+"""Kinds that leave the status to the upstream; others were chosen by who knew better."""
+
 _MAX_MESSAGE: Final = 4000
 _MAX_UPSTREAM_BODY: Final = 64 << 10
 
@@ -66,7 +69,7 @@ def error_response(
     status, error_type = _status(exc.error_kind)
     message, code, param = exc.message, exc.error_code, exc.param
     if isinstance(exc, UpstreamError):
-        if exc.error_kind is ErrorKind.UPSTREAM and exc.status in _KEPT_UPSTREAM:
+        if exc.error_kind in _UPSTREAMS_OWN and exc.status in _KEPT_UPSTREAM:
             status = exc.status
             error_type = _type_of_status(status)
         told = _upstream_error(exc.body)
@@ -186,7 +189,9 @@ def _upstream_error(body: bytes) -> _Told:
 
 
 def _joined(message: str, detail: str) -> str:
-    return message if not detail or detail in message else f"{message}: {detail}"
+    """`message` with `detail`, unless it says so already (perhaps shortened, on one line)."""
+    start = " ".join(detail.split())[:200]
+    return message if not start or start in message else f"{message}: {detail}"
 
 
 def _common(request_id: str, wire: FormatName | None) -> Headers:

@@ -12,10 +12,8 @@ __all__ = [
     "HeaderTooLargeError",
     "InvalidBodyError",
     "InvalidHeaderError",
-    "InvalidKeyError",
     "KeyConfigError",
     "MethodNotAllowedError",
-    "MissingKeyError",
     "NotAllowedError",
     "RouteNotFoundError",
     "UnsupportedOperationError",
@@ -55,26 +53,6 @@ class KeyConfigError(InterlockError):
             f"the config stored with this API key is invalid: {problem}",
             hint="whoever administers the key has to correct it",
         )
-
-
-class MissingKeyError(InterlockError):
-    """No credentials at all."""
-
-    kind: ClassVar[ErrorKind] = ErrorKind.UNAUTHENTICATED
-    code: ClassVar[str] = "missing_api_key"
-
-    def __init__(self) -> None:
-        super().__init__("Missing API key", hint="send `Authorization: Bearer <gateway key>`")
-
-
-class InvalidKeyError(InterlockError):
-    """Credentials that are malformed, unknown, revoked or expired: never said which."""
-
-    kind: ClassVar[ErrorKind] = ErrorKind.UNAUTHENTICATED
-    code: ClassVar[str] = "invalid_api_key"
-
-    def __init__(self) -> None:
-        super().__init__("Invalid API key")
 
 
 class NotAllowedError(InterlockError):

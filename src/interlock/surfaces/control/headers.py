@@ -45,6 +45,8 @@ _MODELS: Final[Mapping[str, type[FeaturesHeader] | type[PolicyHeader] | type[Con
 _STORED: Final = {"x_features": "X-Features", "x_policy": "X-Policy", "x_config": "X-Config"}
 
 _MAX_PROBLEMS: Final = 5
+"""In a message; the error object lists up to `_MAX_LISTED`."""
+_MAX_LISTED: Final = 100
 _MAX_PROBLEM_CHARS: Final = 300
 _MAX_PATH_CHARS: Final = 120
 
@@ -187,9 +189,11 @@ def _validated(name: str, value: object) -> FeaturesHeader | PolicyHeader | Conf
     try:
         return _MODELS[name].model_validate(value)
     except ValidationError as error:
-        problems = [_problem(item) for item in error.errors(include_url=False, include_input=False)]
+        found = error.errors(include_url=False, include_input=False)
+        problems = [_problem(item) for item in found[:_MAX_LISTED]]
+        count = len(found)
     shown = "; ".join(problems[:_MAX_PROBLEMS])
-    more = len(problems) - _MAX_PROBLEMS
+    more = count - _MAX_PROBLEMS
     raise InvalidHeaderError(
         name, f"{shown} (and {more} more)" if more > 0 else shown, problems=problems
     )

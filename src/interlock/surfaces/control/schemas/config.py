@@ -28,13 +28,16 @@ __all__ = [
 _RETIRED_TOOLS: Final = frozenset({"plan_and_execute"})
 """Internal tools of experimental clients; naming one has no effect."""
 
-_QUIET = re2.Options()
-_QUIET.log_errors = False
+_CHECK = re2.Options()
+_CHECK.log_errors = False
+_CHECK.max_mem = 64 << 10
+"""Patterns are compiled here only to see whether they are any; this bounds what a hostile
+one costs to a few milliseconds."""
 
 
 def _compiles(pattern: str) -> str:
     try:
-        re2.compile(pattern, _QUIET)
+        re2.compile(pattern, _CHECK)
     except re2.error as error:
         reason = error.args[0] if error.args else "syntax error"
         if isinstance(reason, bytes):
@@ -56,7 +59,7 @@ def _review_grammar(value: object) -> object:
     return value
 
 
-Regex = Annotated[str, AfterValidator(_compiles)]
+Regex = Annotated[str, Field(max_length=500), AfterValidator(_compiles)]
 """RE2 syntax: no look-around, no back-references, linear time."""
 
 AtLeastOne = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -79,7 +82,7 @@ class FsmItem(HeaderModel):
         Annotated[list[InternalTool], BeforeValidator(_without_retired)] | None
     ) = None
     prune_failed_steps: bool | None = None
-    force_to_cache: list[Regex] | None = None
+    force_to_cache: Annotated[list[Regex], Field(max_length=64)] | None = None
     max_pllm_steps: AtLeastOne | None = None
     max_pllm_failed_steps: AtLeastOne | None = None
     max_tool_calls_per_step: AtLeastOne | None = None
