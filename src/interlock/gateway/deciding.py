@@ -21,9 +21,11 @@ from interlock.gateway.rules import Rules
 from interlock.gateway.session import CallState, LiveSession, Origin
 from interlock.kernel.clock import Clock
 from interlock.kernel.ids import new_id
-from interlock.policy import denial_message, unwrap
+from interlock.policy import denial_message
 from interlock.policy.guards import ArgumentVerdict, GuardHit, ResultVerdict
+from interlock.policy.labels import combine_labels, initial_labels, unwrap
 from interlock.policy.model import DEFAULT_LABELS, Decision, Labels, LabelSet, RuleTrace, Verdict
+from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
@@ -103,6 +105,7 @@ class Decider:
                 guarded = await self._guard_arguments(ctx, rules, tool, args)
                 decision = rules.policy.decide(_policy_call(tool, args, guarded), session.policy)
                 session.policy = decision.session
+                _note_origins(session, decision.origins, tool, our_id)
                 if not decision.verdict.allowed:
                     message = _explained(decision, _policy_call(tool, args, guarded))
                 elif guarded is not None and guarded.denied is not None:
@@ -143,11 +146,9 @@ class Decider:
         arguments = state.arguments if state is not None else (result.arguments or "{}")
         value: Any = result.text
         text: str | None = None
-        given: Labels | None = None
-        how = "ignore"
-        wrapped = unwrap(result.text)
+        wrapped = unwrap(_object(result.text))
         if wrapped is not None:
-            value, given, how = wrapped
+            value = wrapped.value
             text = value if isinstance(value, str) else _json(value).decode()
         verdict = await self._guard_result(ctx, rules, text if text is not None else result.text)
         tags: frozenset[str] = frozenset()
@@ -158,28 +159,16 @@ class Decider:
         if state is not None and state.answered:
             return text, tags
         policy_call = PolicyCall(tool=tool, args=_arguments(arguments) or {})
+        initial = initial_labels(policy_call)
+        if wrapped is not None:
+            initial = combine_labels(initial, wrapped)
+        if tags:
+            initial = initial.merge(Labels(tags=LabelSet(tags)))
         update = rules.policy.result(
-            policy_call,
-            value,
-            rules.policy.initial(policy_call, given=given, how=how, extra_tags=tags),
-            session.policy,
-            failed=result.is_error,
+            policy_call, value, initial, session.policy, failed=result.is_error
         )
         session.policy = update.session
-        if update.origins:
-            session.state.origins.extend(
-                Origin(
-                    field=origin[0],
-                    label=origin[1],
-                    tool=tool,
-                    call_id=result.call_id,
-                    declaration=origin[2],
-                    line=origin[3],
-                )
-                for origin in update.origins
-            )
-            del session.state.origins[:-200]
-            session.remember = True
+        _note_origins(session, update.origins, tool, result.call_id)
         if state is not None:
             state.answered = True
             session.remember = True
@@ -222,7 +211,7 @@ class Decider:
         verdict = guards.check_arguments(tool, args)
         if verdict.undecided:
             scores = await self._roles.tag(ctx, verdict.undecided)
-            verdict = guards.resolve_arguments(tool, args, verdict, scores)
+            verdict = guards.resolve(verdict, scores)
         return verdict
 
     async def _guard_result(
@@ -234,7 +223,7 @@ class Decider:
         verdict = guards.check_result(text)
         if verdict.undecided:
             scores = await self._roles.tag(ctx, verdict.undecided)
-            verdict = guards.resolve_result(text, verdict, scores)
+            verdict = guards.resolve(verdict, scores)
         return verdict
 
     def _write(  # noqa: PLR0917 - one record is one row of independent facts
@@ -250,14 +239,7 @@ class Decider:
         guarded: ArgumentVerdict | None,
         began: float,
     ) -> None:
-        if decision is not None and not (
-            guarded is not None and guarded.denied and decision.verdict.allowed
-        ):
-            verdict, reason = decision.verdict.value, decision.reason
-        elif guarded is not None and guarded.denied is not None:
-            verdict, reason = f"{guarded.denied.level}_denied", "guard"
-        else:
-            verdict, reason = Verdict.HARD_DENIED.value, "error"
+        verdict, reason = _verdict(decision, guarded)
         rule = decision.rule if decision is not None else None
         key = ctx.key
         self._counter.decided(tool, verdict)
@@ -289,16 +271,43 @@ class Decider:
                 },
                 rules=_rules(decision),
                 lineage=_lineage(session, rule, tool, args),
-                shadow=[
-                    dict(item)
-                    for item in rules.policy.shadow(
-                        _policy_call(tool, args or {}, guarded), session.policy
-                    )
-                ],
+                shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
                 guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
                 duration_s=time.perf_counter() - began,
             )
         )
+
+
+def _note_origins(
+    session: LiveSession, origins: Sequence[LabelOrigin], tool: str, call_id: str
+) -> None:
+    """Remembers which call put which label on the session; the newest 200."""
+    if not origins:
+        return
+    session.state.origins.extend(
+        Origin(
+            field=name,
+            label=label,
+            tool=tool,
+            call_id=call_id,
+            declaration=declaration,
+            line=line,
+        )
+        for name, label, declaration, line in origins
+    )
+    del session.state.origins[:-200]
+    session.remember = True
+
+
+def _verdict(decision: Decision | None, guarded: ArgumentVerdict | None) -> tuple[str, str]:
+    """What the log calls the outcome: the policy's verdict unless a guard overruled it."""
+    if decision is not None and not decision.verdict.allowed:
+        return decision.verdict.value, decision.reason
+    if guarded is not None and guarded.denied is not None:
+        return f"{guarded.denied.level}_denied", "guard"
+    if decision is not None:
+        return decision.verdict.value, decision.reason
+    return Verdict.HARD_DENIED.value, "error"
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
@@ -310,6 +319,16 @@ def _arguments(text: str) -> dict[str, Any] | None:
     except (msgspec.DecodeError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _object(text: str) -> object:
+    """A result that is a JSON object as one, anything else as it is."""
+    if not text.lstrip().startswith("{"):
+        return text
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
 
 
 def _policy_call(tool: str, args: Mapping[str, Any], guarded: ArgumentVerdict | None) -> PolicyCall:

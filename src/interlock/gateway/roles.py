@@ -7,14 +7,15 @@ fail closed.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.ledger import Ledger, Meter
-from interlock.policy.guards import Undecided, tagllm_request, tagllm_verdict
+from interlock.kernel.roles import ModelRole, role_line
+from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.model import Message, OutputFormat, Request, Text, Usage
@@ -34,7 +35,7 @@ class Roles:
         self._ledger = ledger
 
     async def ask(
-        self, ctx: CallContext, role: str, *, system: str, user: str, schema: dict[str, Any]
+        self, ctx: CallContext, role: ModelRole, *, system: str, user: str, schema: dict[str, Any]
     ) -> str:
         """One question with a JSON answer; returns the answer's text.
 
@@ -73,20 +74,23 @@ class Roles:
             self._ledger.close(ctx, meter, session_id=None, status=status, error=error, role=role)
         return "".join(part.text for part in answer.parts if isinstance(part, Text))
 
-    async def tag(self, ctx: CallContext, undecided: Sequence[Undecided]) -> Mapping[int, float]:
-        """Scores (0..1) for what the rules left open, by position.
+    async def tag(
+        self, ctx: CallContext, undecided: Sequence[Undecided]
+    ) -> Sequence[TagScore | float]:
+        """Scores (0..1) for what the rules left open, one for one.
 
         A question that gets no valid answer scores 1.0: it counts as a hit.
         """
-        scores: dict[int, float] = {}
-        for index, item in enumerate(undecided):
+        scores: list[TagScore | float] = []
+        for item in undecided:
             system, user, schema = tagllm_request(item.guard, item.text)
+            verdict: TagScore | None = None
             try:
                 answer = await self.ask(ctx, "tagllm", system=system, user=user, schema=schema)
-                scores[index] = tagllm_verdict(answer)
+                verdict = tagllm_verdict(answer)
             except Exception as exc:
                 _log.warning("tagging model gave no verdict: %s", type(exc).__name__)
-                scores[index] = 1.0
+            scores.append(1.0 if verdict is None else verdict)
         return scores
 
     async def filter_tools(
@@ -100,7 +104,7 @@ class Roles:
             "required": ["tools"],
             "additionalProperties": False,
         }
-        system = (
+        system = role_line("tllm") + (
             "You choose tools for another assistant. Answer with the names of all tools that "
             "could help with the request, as JSON, and nothing else."
         )

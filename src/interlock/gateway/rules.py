@@ -11,9 +11,9 @@ from typing import Protocol
 
 from interlock.gateway.config import SessionConfig
 from interlock.identity.model import KeyInfo
-from interlock.policy import CompiledPolicy, PolicySource, compile_layers
+from interlock.policy.compiled import CompiledPolicy, compile_layers
 from interlock.policy.guards import Guards
-from interlock.policy.model import Caller
+from interlock.policy.model import Caller, PolicySource
 
 __all__ = ["BoundPolicies", "NoBoundPolicies", "Rules", "RulesCache"]
 
@@ -86,8 +86,8 @@ class RulesCache:
             enforcement=policy.enforcement,
         )
         compiled = compile_layers(
-            bound=tuple(self._bound.of(key, "control")),
-            header=(header,) if policy.code.strip() else (),
+            tuple(self._bound.of(key, "control")),
+            (header,) if policy.code.strip() else None,
             allow_override=key.policy_override,
             presets=policy.presets,
             caller=Caller(
@@ -98,7 +98,7 @@ class RulesCache:
                 roles=key.roles,
                 surface="control",
             ),
-            strict=policy.mode == "strict",
+            mode=policy.mode,
         )
         guards = None
         if config.classifiers or config.blockers:

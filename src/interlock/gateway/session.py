@@ -26,7 +26,7 @@ from interlock.gateway.records import Recorder, SessionRecord
 from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import ErrorKind, InterlockError
-from interlock.policy.model import EMPTY, UNIVERSAL, Labels, LabelSet, Session
+from interlock.policy.model import Labels, LabelSet, Session
 
 __all__ = [
     "CallState",
@@ -95,6 +95,23 @@ class Origin(Struct, frozen=True, kw_only=True):
     line: int
 
 
+class StoredSet(Struct, frozen=True, kw_only=True):
+    """A label set, losslessly."""
+
+    items: list[str]
+    negated: bool
+    untouched: bool
+
+
+class StoredLabels(Struct, frozen=True, kw_only=True):
+    """Labels, with what watched and bound policies see apart from them."""
+
+    tags: StoredSet
+    producers: StoredSet
+    consumers: StoredSet
+    worlds: "dict[str, StoredLabels]"
+
+
 class SessionState(Struct, kw_only=True):
     """Everything stored about a session."""
 
@@ -108,32 +125,51 @@ class SessionState(Struct, kw_only=True):
     arch: str = "single-llm"
     turns: int = 0
     closed: bool = False
-    tags: list[str] = field(default_factory=list)
-    producers: list[str] = field(default_factory=list)
-    consumers: list[str] | None = None
-    """None: the untouched universal set."""
-    negated: list[str] = field(default_factory=list)
-    """Which of the three sets are co-finite."""
+    labels: StoredLabels | None = None
+    """None: the labels every session starts with."""
     origins: list[Origin] = field(default_factory=list)
     calls: dict[str, CallState] = field(default_factory=dict)
     denied: list[Denied] = field(default_factory=list)
     counter: int = 0
 
 
-def _pack(labels: LabelSet) -> list[str]:
-    return sorted(labels.items)
+def _pack_set(labels: LabelSet) -> StoredSet:
+    return StoredSet(items=sorted(labels.items), negated=labels.negated, untouched=labels.untouched)
+
+
+def _pack(labels: Labels) -> StoredLabels:
+    return StoredLabels(
+        tags=_pack_set(labels.tags),
+        producers=_pack_set(labels.producers),
+        consumers=_pack_set(labels.consumers),
+        worlds={name: _pack(world) for name, world in labels.worlds.items()},
+    )
+
+
+def _open_set(stored: StoredSet) -> LabelSet:
+    return LabelSet(frozenset(stored.items), stored.negated, untouched=stored.untouched)
+
+
+def _open(stored: StoredLabels) -> Labels:
+    return Labels(
+        tags=_open_set(stored.tags),
+        producers=_open_set(stored.producers),
+        consumers=_open_set(stored.consumers),
+        worlds={name: _open(world) for name, world in stored.worlds.items()},
+    )
 
 
 class LiveSession:
     """A session in memory: its state, a lock, and whether it must be stored."""
 
-    __slots__ = ("lock", "remember", "state")
+    __slots__ = ("_policy", "lock", "remember", "state")
 
     def __init__(self, state: SessionState, *, remember: bool) -> None:
         self.state = state
         self.remember = remember
         """False while the id alone says everything."""
         self.lock = asyncio.Lock()
+        self._policy = _FRESH if state.labels is None else Session(labels=_open(state.labels))
 
     @property
     def id(self) -> str:
@@ -143,50 +179,28 @@ class LiveSession:
     @property
     def policy(self) -> Session:
         """The labels as the policy engine takes them."""
-        state = self.state
-        if state.consumers is None and not (state.tags or state.producers or state.negated):
-            return _FRESH
-        negated = state.negated
-        consumers = (
-            UNIVERSAL
-            if state.consumers is None
-            else LabelSet(frozenset(state.consumers), "consumers" in negated)
-        )
-        return Session(
-            labels=Labels(
-                tags=LabelSet(frozenset(state.tags), "tags" in negated),
-                producers=LabelSet(frozenset(state.producers), "producers" in negated),
-                consumers=consumers,
-            )
-        )
+        return self._policy
 
     @policy.setter
     def policy(self, value: Session) -> None:
-        if value is _FRESH or (value.labels == _FRESH.labels and self.policy is _FRESH):
+        if value is self._policy or value.labels == self._policy.labels:
             return
-        labels = value.labels
-        state = self.state
-        state.tags = _pack(labels.tags)
-        state.producers = _pack(labels.producers)
-        state.consumers = None if labels.consumers.untouched else _pack(labels.consumers)
-        state.negated = [
-            name
-            for name, labelset in (
-                ("tags", labels.tags),
-                ("producers", labels.producers),
-                ("consumers", labels.consumers),
-            )
-            if labelset.negated and not labelset.untouched
-        ]
+        self._policy = value
+        self.state.labels = _pack(value.labels)
         self.remember = True
 
     def clear_labels(self) -> None:
         """Back to the default metadata (`clear_session_meta`)."""
-        state = self.state
-        if state.tags or state.producers or state.negated or state.consumers is not None:
-            state.tags, state.producers, state.consumers = [], [], None
-            state.negated, state.origins = [], []
+        if self.state.labels is not None:
+            self._policy = _FRESH
+            self.state.labels = None
+            self.state.origins = []
             self.remember = True
+
+    def replace(self, state: SessionState) -> None:
+        """Takes over what the store holds now."""
+        self.state = state
+        self._policy = _FRESH if state.labels is None else Session(labels=_open(state.labels))
 
     def add_call(self, our_id: str, call: CallState) -> None:
         """Remembers a call that was let through; the oldest ones are forgotten."""
@@ -197,7 +211,7 @@ class LiveSession:
         self.remember = True
 
 
-_FRESH = Session(labels=Labels(tags=EMPTY, producers=EMPTY, consumers=UNIVERSAL))
+_FRESH = Session()
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(SessionState).decode
 
@@ -355,4 +369,4 @@ class Sessions:
     async def _reload(self, live: LiveSession) -> None:
         record = await self._recorder.load_session(live.state.id)
         if record is not None:
-            live.state = _decode(record.state)
+            live.replace(_decode(record.state))

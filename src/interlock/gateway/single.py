@@ -34,6 +34,7 @@ from interlock.gateway.rules import Rules, RulesCache
 from interlock.gateway.session import Denied, LiveSession, SessionNotFoundError, Sessions
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
+from interlock.policy.guards import notice
 from interlock.providers.model import Reply, Route, Target, UpstreamError, Upstreams
 from interlock.providers.wire.exchange import (
     Edits,
@@ -384,12 +385,12 @@ class SingleLlm:
 
     def _closing(self, run: _Run) -> tuple[str | None, StopReason | None]:
         """What is said before the end, and the reason to stop when it is not the model's."""
-        notice = run.rules.guards.notice(frozenset(run.tags)) if run.rules.guards else None
+        said = notice(run.tags) if run.tags else None
         if run.denials and not run.allowed:
             return "\n".join(run.denials.values()), StopReason.END
         if run.allowed:
             return None, None
-        return notice, None
+        return said, None
 
     async def _settle(self, run: _Run) -> None:
         """Everything that must be written before the answer is complete."""
