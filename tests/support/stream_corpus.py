@@ -473,9 +473,11 @@ def _responses_inside(
         yield event("response.content_part.added", **at, part=_responses_content(part, ""))
         kind = "refusal" if isinstance(part, Refuse) else "output_text"
         for fragment in part.fragments:
-            extra = {"obfuscation": "Zq"} if kind == "refusal" else {"logprobs": []}
+            extra: dict[str, Any] = {"obfuscation": "Zq"} if kind == "refusal" else {"logprobs": []}
             yield event(f"response.{kind}.delta", **at, delta=fragment, **extra)
-        whole = {"refusal": text} if kind == "refusal" else {"text": text, "logprobs": []}
+        whole: dict[str, Any] = (
+            {"refusal": text} if kind == "refusal" else {"text": text, "logprobs": []}
+        )
         yield event(f"response.{kind}.done", **at, **whole)
         yield event("response.content_part.done", **at, part=_responses_content(part, text))
     elif isinstance(part, Think) and "".join(part.fragments):

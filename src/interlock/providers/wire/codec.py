@@ -9,7 +9,8 @@ from typing import ClassVar, Protocol
 
 from msgspec import Struct, field
 
-from interlock.providers.wire.errors import MalformedAnswerError
+from interlock.kernel.errors import InterlockError
+from interlock.providers.wire.errors import MalformedAnswerError, StreamOverflowError
 from interlock.providers.wire.model import (
     Event,
     Fault,
@@ -126,6 +127,9 @@ class StreamEncoder(Protocol):
 class Codec(Protocol):
     """One wire format. All methods are pure; none keeps state between calls."""
 
+    JOINS_TEXT: bool
+    """All text of an answer is one text, so that pieces of our own must be set off."""
+
     def decode_request(self, tree: object) -> Request:
         """Raises `InvalidRequestError`, or `UntranslatableError` naming a type."""
         ...
@@ -182,7 +186,9 @@ class StreamReader:
                     break
         except JSON_ERRORS:
             self._fault(out, "the upstream sent an event that is not one of its format")
-        except MalformedAnswerError as error:
+        except StreamOverflowError:
+            raise
+        except InterlockError as error:
             self._fault(out, error.message)
         return out
 

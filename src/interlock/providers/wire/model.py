@@ -19,6 +19,7 @@ __all__ = [
     "CacheMark",
     "Document",
     "Event",
+    "Failure",
     "Fault",
     "Finish",
     "Image",
@@ -267,6 +268,13 @@ class Usage(Struct, frozen=True, kw_only=True):
     estimated: bool = False
 
 
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why an answer of ours that did come has stop reason `error` (gateway.md, 10.7)."""
+
+    code: str
+    message: str
+
+
 class Response(Struct, frozen=True, kw_only=True):
     """A whole answer. `parts` in order: thinking, text, refusals, tool calls."""
 
@@ -277,6 +285,8 @@ class Response(Struct, frozen=True, kw_only=True):
     stop: StopReason
     stop_sequence: str | None = None
     usage: Usage | None = None
+    failure: Failure | None = None
+    """With stop `error`; only Responses has a member for it."""
 
 
 class Start(Struct, frozen=True, kw_only=True, tag="start"):

@@ -7,6 +7,7 @@ from interlock.providers.wire.chat.stream_in import ChatStreamDecoder
 from interlock.providers.wire.chat.stream_out import ChatStreamEncoder
 
 __all__ = [
+    "JOINS_TEXT",
     "continued",
     "decode_request",
     "decode_response",
@@ -16,5 +17,6 @@ __all__ = [
     "stream_encoder",
 ]
 
+JOINS_TEXT = True
 stream_decoder = ChatStreamDecoder
 stream_encoder = ChatStreamEncoder

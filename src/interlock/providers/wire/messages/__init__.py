@@ -7,6 +7,7 @@ from interlock.providers.wire.messages.stream_in import MessagesStreamDecoder
 from interlock.providers.wire.messages.stream_out import MessagesStreamEncoder
 
 __all__ = [
+    "JOINS_TEXT",
     "continued",
     "decode_request",
     "decode_response",
@@ -16,5 +17,6 @@ __all__ = [
     "stream_encoder",
 ]
 
+JOINS_TEXT = False
 stream_decoder = MessagesStreamDecoder
 stream_encoder = MessagesStreamEncoder

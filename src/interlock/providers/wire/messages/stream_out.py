@@ -27,7 +27,7 @@ _json = msgspec.json.encode
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error"}
 
 
-def _event(name: str, **members: object) -> bytes:
+def _event(name: str, /, **members: object) -> bytes:
     return frame(_json({"type": name, **members}), name.encode())
 
 

@@ -1,0 +1,33 @@
+"""The wire formats, and the machine for a pair of them.
+
+Adding a format: its package, and its line in `FORMATS`.
+"""
+
+from collections.abc import Callable, Mapping
+
+from interlock.providers.wire import chat, messages, responses
+from interlock.providers.wire.codec import Codec
+from interlock.providers.wire.exchange import Exchange, FormatName
+from interlock.providers.wire.translate import Translation
+
+__all__ = ["FORMATS", "exchange"]
+
+FORMATS: Mapping[FormatName, Codec] = {
+    "chat": chat,
+    "messages": messages,
+    "responses": responses,
+}
+"""Codecs by name."""
+
+
+def exchange(
+    client: FormatName,
+    upstream: FormatName,
+    *,
+    now: Callable[[], float] | None = None,
+) -> Exchange:
+    """A fresh machine for one call: pass-through for equal formats, else translation.
+
+    `now` (seconds since the epoch) dates answers whose upstream format does not.
+    """
+    return Translation(client, upstream, FORMATS, now)
