@@ -79,15 +79,21 @@ class RulesCache:
 
     def _compile(self, config: SessionConfig, key: KeyInfo) -> Rules:
         policy = config.policy
-        header = PolicySource(
-            name=HEADER_SOURCE,
-            text=policy.code,
-            language=policy.language,
-            enforcement=policy.enforcement,
-        )
+        header = [PolicySource(name=HEADER_SOURCE, text=policy.code, language=policy.language)]
+        if config.shadow is not None:
+            watched = config.shadow
+            header.append(
+                PolicySource(
+                    name=HEADER_SOURCE,
+                    text=watched.code,
+                    language=watched.language,
+                    enforcement="watch",
+                )
+            )
+        header = [source for source in header if source.text.strip()]
         compiled = compile_layers(
             tuple(self._bound.of(key, "control")),
-            (header,) if policy.code.strip() else None,
+            header or None,
             allow_override=key.policy_override,
             presets=policy.presets,
             caller=Caller(

@@ -49,7 +49,7 @@ def test_without_anything_a_session_is_single_llm_and_unlimited() -> None:
     assert (config.arch, config.endpoint) == ("single-llm", "chat")
     assert config.policy.presets == Presets(enable_non_executable_memory=False)
     assert config.fsm.max_n_turns is None
-    assert config.fsm.min_num_tools_for_filtering == 10
+    assert config.fsm.min_num_tools_for_filtering is None
     assert (config.classifiers, config.blockers, config.prompt, config.llm) == ((), (), {}, {})
     assert config.shadow is None
 

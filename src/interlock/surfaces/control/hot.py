@@ -23,6 +23,7 @@ from interlock.surfaces.control.auth import (
     forwarded,
     read_headers,
 )
+from interlock.surfaces.control.build import split_models
 from interlock.surfaces.control.envelope import (
     ErrorResponse,
     error_response,
@@ -280,6 +281,8 @@ class ControlHot:
             key.base_config,
         )
         head = client(route.format).peek(request.body)
+        if "," in head.model:
+            split_models(head.model)
         return CallContext(
             request_id=request_id,
             key=key,

@@ -108,6 +108,9 @@ _CHAT_DUAL_TURNS: Final = 5
 def preset(endpoint: Endpoint, arch: Architecture) -> Tree:
     """The built-in config of an endpoint type and architecture: a fresh tree, the caller's own."""
     fsm = deepcopy(_FSM) | deepcopy(_FSM_OF_ENDPOINT[endpoint])
+    if arch == "single-llm":
+        # A relayed request gains no model call of ours unless somebody asks for it.
+        fsm["min_num_tools_for_filtering"] = None
     if endpoint == "chat" and arch == "dual-llm":
         fsm["max_n_turns"] = _CHAT_DUAL_TURNS
     prompt = deepcopy(_PROMPT)
