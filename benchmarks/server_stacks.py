@@ -10,7 +10,6 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
@@ -26,7 +25,7 @@ from benchmarks.rig.install import install_all, missing_tools
 from benchmarks.rig.machine import pick_cores
 from benchmarks.rig.plan import Plan
 from benchmarks.rig.progress import Progress
-from benchmarks.rig.ratios import added_ttft_ms
+from benchmarks.rig.ratios import added_ttft_ms, cpu_ms, median_rps
 from benchmarks.rig.report import Sheet, print_sheet, sheet_as_markdown
 from benchmarks.rig.results import Results
 from benchmarks.rig.session import run
@@ -55,7 +54,7 @@ def study(
         rows=(*STACKS, "direct"),
         parts=("json", "stream", "memory", "paced"),
         paced_streams=10,
-        paced_reps=1,
+        paced_reps=3,
         soak_limit_s=0,
     )
     gateways: list[Gateway] = [Relay(stack, offset=n) for n, stack in enumerate(STACKS)]
@@ -86,10 +85,10 @@ def table(results: Results) -> Sheet:
         cells = [row.title, row.version]
         for workload in ("json", "stream"):
             for level in (1, MAIN):
-                runs = results.runs(row.name, workload, level)
-                cells.append(f"{median(r.rps for r in runs):,.0f}" if runs else "-")
-            runs = results.runs(row.name, workload, MAIN)
-            cells.append(f"{median(r.cpu_us for r in runs) / 1e3:.3f}" if runs else "-")
+                rps = median_rps(results, row.name, workload, level)
+                cells.append(f"{rps:,.0f}" if rps else "-")
+            cpu = cpu_ms(results, row.name, workload, MAIN)
+            cells.append(f"{cpu:.3f}" if cpu else "-")
         added = added_ttft_ms(results, row.name, MAIN)
         cells.append(f"{added[0]:.2f}" if added else "-")
         held = next((run for run in results.memory if run.row == row.name), None)

@@ -1,12 +1,15 @@
 """Figures made of several runs: medians, pairs of the same rotation, differences to direct.
 
 The machine's noise comes and goes in seconds. A ratio therefore pairs the two
-runs of one repetition, which lie seconds apart, and takes the median pair.
+runs of one repetition, which lie seconds apart, and takes the median pair. Runs
+during which other programs took much of the gateway's core count only where
+there is no quieter one.
 """
 
+from collections.abc import Sequence
 from statistics import median
 
-from benchmarks.rig.results import Results
+from benchmarks.rig.results import LoadRun, Results
 
 __all__ = [
     "BASELINE",
@@ -16,11 +19,21 @@ __all__ = [
     "cpu_ms",
     "cpu_ratio",
     "median_rps",
+    "quiet",
     "rps_ratio",
 ]
 
 BASELINE = {"translated-json": "json", "translated-stream": "stream"}
 """What the direct row answers in place of a workload that only gateways have."""
+
+
+QUIET = 0.15
+"""Share of the gateway's core that others may use in a run that counts."""
+
+
+def quiet(runs: Sequence[LoadRun]) -> list[LoadRun]:
+    """The runs that others disturbed little, or all when there are none."""
+    return [run for run in runs if run.foreign <= QUIET] or list(runs)
 
 
 def best_rps(results: Results, row: str, workload: str, concurrency: int) -> float | None:
@@ -30,13 +43,13 @@ def best_rps(results: Results, row: str, workload: str, concurrency: int) -> flo
 
 def median_rps(results: Results, row: str, workload: str, concurrency: int) -> float | None:
     runs = results.runs(row, workload, concurrency)
-    return median(run.rps for run in runs) if runs else None
+    return median(run.rps for run in quiet(runs)) if runs else None
 
 
 def cpu_ms(results: Results, row: str, workload: str, concurrency: int) -> float | None:
     """Median CPU time per request in milliseconds."""
     runs = results.runs(row, workload, concurrency)
-    return median(run.cpu_us for run in runs) / 1e3 if runs else None
+    return median(run.cpu_us for run in quiet(runs)) / 1e3 if runs else None
 
 
 def rps_ratio(
@@ -46,11 +59,12 @@ def rps_ratio(
     ours = {run.repetition: run for run in results.runs(row, workload, concurrency)}
     theirs = {run.repetition: run for run in results.runs(peer, workload, concurrency)}
     pairs = [
-        ours[number].rps / theirs[number].rps
+        (max(ours[number].foreign, theirs[number].foreign), ours[number].rps / theirs[number].rps)
         for number in ours.keys() & theirs.keys()
         if theirs[number].rps
     ]
-    return median(pairs) if pairs else None
+    calm = [ratio for noise, ratio in pairs if noise <= QUIET] or [ratio for _, ratio in pairs]
+    return median(calm) if calm else None
 
 
 def cpu_ratio(

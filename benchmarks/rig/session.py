@@ -260,7 +260,8 @@ def _load_once(
     sample = run_wrk(workload, target, concurrency=concurrency, seconds=seconds)
     used = (server.cpu_ticks() if server else 0) - ticks
     spent = (time.monotonic() - began) * TICKS_PER_SECOND
-    foreign = max(clock.busy() - busy - used, 0) / spent if session.cores.separate else 0.0
+    alone = server is None or not session.cores.separate
+    foreign = 0.0 if alone else max(clock.busy() - busy - used, 0) / spent
     return LoadRun(
         row=row.name,
         workload=workload.name,
@@ -353,7 +354,7 @@ def _close(session: _Session, began: float) -> None:
     results = session.results
     results.seconds = round(time.monotonic() - began, 1)
     if results.load:
-        foreign = median(run.foreign for run in results.load)
+        foreign = median([run.foreign for run in results.load if run.row != "direct"] or [0.0])
         results.machine["foreign_load"] = round(foreign, 3)
         if foreign > NOISY:
             results.notes.append(

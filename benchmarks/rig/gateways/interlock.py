@@ -83,10 +83,11 @@ def configuration() -> str:
     """`interlock.toml`: the bench's upstreams as OpenAI-compatible providers."""
     providers = [
         f"[providers.{endpoint.model}]\n"
-        'format = "chat"\n'
+        'kind = "compatible"\n'
         f'base_url = "{endpoint.base_url}"\n'
         'api_key = "sk-upstream"\n'
         f"models = {json.dumps([endpoint.model])}\n"
+        "max_concurrency = 4096\n"
         for endpoint in ENDPOINTS
     ]
     return "\n".join(providers)

@@ -74,6 +74,19 @@ def test_a_ratio_pairs_runs_of_the_same_repetition() -> None:
     assert rps_ratio(results, "interlock", "envoy", "json", 32) == pytest.approx(0.9, abs=0.01)
 
 
+def test_a_disturbed_run_counts_only_where_there_is_no_quieter_one() -> None:
+    results = make_results(
+        make_run("interlock", 0, 300, foreign=0.6),
+        make_run("envoy", 0, 1000),
+        make_run("interlock", 1, 800),
+        make_run("envoy", 1, 1000),
+    )
+
+    assert rps_ratio(results, "interlock", "envoy", "json", 32) == 0.8
+    del results.load[2:]
+    assert rps_ratio(results, "interlock", "envoy", "json", 32) == 0.3
+
+
 def test_a_cell_without_a_common_repetition_has_no_ratio() -> None:
     results = make_results(make_run("interlock", 0, 900), make_run("envoy", 1, 1000))
 
