@@ -50,6 +50,8 @@ class View(Struct, frozen=True, kw_only=True):
     """Chat streams: the client did not ask for usage."""
     session_id: str = ""
     """Makes ids when the upstream gave none."""
+    answer_id: str | None = None
+    """The id to answer under, where ids of answers are names the client may use later."""
 
 
 class Encoded(Struct, frozen=True, kw_only=True):
@@ -144,6 +146,10 @@ class Codec(Protocol):
 
     def encode_response(self, response: Response, view: View) -> Tree:
         """Raises `MalformedAnswerError` for arguments the format cannot hold."""
+        ...
+
+    def answer_id(self, upstream_id: str, view: View) -> str:
+        """The id the client sees on the answer the upstream calls `upstream_id`."""
         ...
 
     def stream_decoder(self, *, max_event_bytes: int) -> StreamDecoder:

@@ -25,9 +25,11 @@ def exchange(
     upstream: FormatName,
     *,
     now: Callable[[], float] | None = None,
+    new_id: Callable[[str], str] | None = None,
 ) -> Exchange:
     """A fresh machine for one call: pass-through for equal formats, else translation.
 
-    `now` (seconds since the epoch) dates answers whose upstream format does not.
+    `now` (seconds since the epoch) dates answers whose upstream format does not;
+    `new_id` (of a prefix) names Responses answers of upstreams of other formats.
     """
-    return Translation(client, upstream, FORMATS, now)
+    return Translation(client, upstream, FORMATS, now, new_id)

@@ -125,6 +125,7 @@ class TranslatedStream:
         self,
         *,
         decoder: Callable[[], StreamDecoder],
+        answer_id: Callable[[str], str],
         encoder: StreamEncoder,
         names: ToolNames,
         said: Round,
@@ -133,6 +134,7 @@ class TranslatedStream:
     ) -> None:
         self._make_decoder = decoder
         self._decoder = decoder()
+        self._answer_id = answer_id
         self._encoder = encoder
         self._names = names
         self._said = said
@@ -147,6 +149,8 @@ class TranslatedStream:
         """Bytes that may leave."""
         self._released = 0
         self._start = Start(id="", model="", created=0)
+        self._id = ""
+        """Of the answer, as the client sees it: the same over all rounds."""
         self._finish: Finish | None = None
         self._over = False
 
@@ -196,7 +200,7 @@ class TranslatedStream:
                 stop=event.stop,
                 usage=event.usage,
                 model=self._start.model,
-                response_id=self._start.id,
+                response_id=self._id,
             )
         elif isinstance(event, Fault):
             return Failed(fault=event)
@@ -219,6 +223,7 @@ class TranslatedStream:
         if not event.created and self._created:
             event = msgspec.structs.replace(event, created=self._created)
         self._start = event
+        self._id = self._id or self._answer_id(event.id)
         self._said.clear()
         self._out += self._encoder.start(event)
 

@@ -66,7 +66,8 @@ class Translation:
     """See `Exchange`; for formats that differ.
 
     `now` gives seconds since the epoch for answers whose format does not tell when
-    they were made.
+    they were made, `new_id` unguessable ids (from a prefix) for Responses answers:
+    their ids name them later, and upstreams of other formats repeat theirs.
     """
 
     def __init__(
@@ -75,12 +76,14 @@ class Translation:
         upstream: FormatName,
         codecs: Mapping[FormatName, Codec],
         now: Callable[[], float] | None,
+        new_id: Callable[[str], str] | None,
     ) -> None:
         self.client: FormatName = client
         self.upstream: FormatName = upstream
         self._client = codecs[client]
         self._upstream = codecs[upstream]
         self._now = now
+        self._new_id = new_id if client == "responses" else None
         self._names = ToolNames()
         self._view = View()
         self._dropped: list[str] = []
@@ -131,7 +134,11 @@ class Translation:
         response = self._upstream.decode_response(answer_tree(body))
         response = self._stamped(response)
         self._round.whole(response.parts)
-        return TranslatedAnswer(response, self._client, self._view, self._names)
+        view = msgspec.structs.replace(self._view, answer_id=self._fresh_id())
+        return TranslatedAnswer(response, self._client, view, self._names)
+
+    def _fresh_id(self) -> str | None:
+        return self._new_id("resp") if self._new_id is not None else None
 
     def _stamped(self, response: Response) -> Response:
         if response.created or self._now is None:
@@ -148,17 +155,21 @@ class Translation:
         max_held_bytes: int = 8 << 20,
     ) -> "TranslatedStream":
         """See `Exchange`."""
+        tree = self._view.tree or self._tree(head)
         view = View(
-            tree=self._view.tree or self._tree(head),
+            tree=tree,
             native=native_client,
-            hide_usage=hide_usage,
+            hide_usage=hide_usage or (self.client == "chat" and not _wants_usage(tree)),
             session_id=session_id,
+            answer_id=self._fresh_id(),
         )
+        client = self._client
         upstream = self._upstream
         self._round = Round(max_bytes=max_held_bytes * _ANSWER_LIMIT)
         return TranslatedStream(
             decoder=lambda: upstream.stream_decoder(max_event_bytes=max_held_bytes),
-            encoder=self._client.stream_encoder(view, max_bytes=max_held_bytes * _ANSWER_LIMIT),
+            answer_id=lambda upstream_id: client.answer_id(upstream_id, view),
+            encoder=client.stream_encoder(view, max_bytes=max_held_bytes * _ANSWER_LIMIT),
             names=self._names,
             said=self._round,
             max_held_bytes=max_held_bytes,
@@ -179,6 +190,12 @@ class Translation:
         return self._dropped
 
 
+def _wants_usage(tree: Tree) -> bool:
+    """Whether a chat client asked for usage in its stream; others crash on that chunk."""
+    options = tree.get("stream_options")
+    return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
 class TranslatedAnswer:
     """See `Answer`."""
 
@@ -193,7 +210,7 @@ class TranslatedAnswer:
         self.stop = response.stop
         self.usage = response.usage
         self.model = response.model
-        self.response_id = response.id
+        self.response_id = client.answer_id(response.id, view)
 
     def finish(
         self,

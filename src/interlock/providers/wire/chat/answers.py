@@ -22,6 +22,7 @@ from interlock.providers.wire.reading import Tree
 __all__ = [
     "FINISH",
     "STOP",
+    "answer_id",
     "decode_response",
     "encode_response",
     "encode_usage",
@@ -147,6 +148,11 @@ def encode_usage(usage: Usage) -> Tree:
     }
 
 
+def answer_id(upstream_id: str, view: View) -> str:
+    """See `Codec.answer_id`."""
+    return upstream_id or view.session_id
+
+
 def legacy(view: View) -> bool:
     """Whether the client offered `functions`, the deprecated way, and expects them back."""
     return bool(view.tree.get("functions")) and not view.tree.get("tools")
@@ -159,7 +165,7 @@ def encode_response(response: Response, view: View) -> Tree:
     if "function_call" in message and finish == "tool_calls":
         finish = "function_call"
     body: Tree = {
-        "id": response.id or view.session_id,
+        "id": answer_id(response.id, view),
         "object": "chat.completion",
         "created": response.created,
         "model": response.model,

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from interlock.providers.wire.chat.answers import FINISH, encode_usage, legacy
+from interlock.providers.wire.chat.answers import FINISH, answer_id, encode_usage, legacy
 from interlock.providers.wire.chat.content import encode_reasoning
 from interlock.providers.wire.codec import View
 from interlock.providers.wire.errors import StreamOverflowError
@@ -55,7 +55,7 @@ class ChatStreamEncoder:
             return b""
         self._started = True
         self._head = {
-            "id": event.id or self._view.session_id,
+            "id": answer_id(event.id, self._view),
             "object": "chat.completion.chunk",
             "created": event.created,
             "model": event.model,

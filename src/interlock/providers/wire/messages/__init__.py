@@ -1,6 +1,6 @@
 """Messages, as a codec of the neutral model."""
 
-from interlock.providers.wire.messages.answers import decode_response, encode_response
+from interlock.providers.wire.messages.answers import answer_id, decode_response, encode_response
 from interlock.providers.wire.messages.request_in import decode_request
 from interlock.providers.wire.messages.request_out import continued, encode_request
 from interlock.providers.wire.messages.stream_in import MessagesStreamDecoder
@@ -8,6 +8,7 @@ from interlock.providers.wire.messages.stream_out import MessagesStreamEncoder
 
 __all__ = [
     "JOINS_TEXT",
+    "answer_id",
     "continued",
     "decode_request",
     "decode_response",

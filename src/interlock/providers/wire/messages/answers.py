@@ -26,6 +26,7 @@ from interlock.providers.wire.reading import Tree
 __all__ = [
     "REASON",
     "STOP",
+    "answer_id",
     "decode_response",
     "encode_response",
     "encode_usage",
@@ -131,11 +132,16 @@ def encode_usage(usage: Usage) -> Tree:
     return tree
 
 
-def envelope(answer_id: str, model: str, view: View) -> Tree:
+def answer_id(upstream_id: str, view: View) -> str:
+    """See `Codec.answer_id`."""
+    known = upstream_id or view.session_id
+    return f"msg_{known.removeprefix('chatcmpl-').removeprefix('resp_').removeprefix('msg_')}"
+
+
+def envelope(upstream_id: str, model: str, view: View) -> Tree:
     """An answer before it says anything."""
-    answer_id = answer_id or view.session_id
     return {
-        "id": answer_id if answer_id.startswith("msg_") else f"msg_{answer_id}",
+        "id": answer_id(upstream_id, view),
         "type": "message",
         "role": "assistant",
         "model": model,

@@ -24,6 +24,7 @@ from interlock.providers.wire.responses.content import (
 
 __all__ = [
     "Ids",
+    "answer_id",
     "call_item",
     "decode_response",
     "encode_response",
@@ -174,13 +175,21 @@ class Ids:
 
     __slots__ = ("base", "response")
 
-    def __init__(self, answer_id: str, view: View) -> None:
-        self.base = (answer_id or view.session_id).removeprefix("resp_")
+    def __init__(self, upstream_id: str, view: View) -> None:
+        known = view.answer_id or upstream_id or view.session_id
+        for prefix in ("resp_", "chatcmpl-", "msg_"):
+            known = known.removeprefix(prefix)
+        self.base = known
         self.response = f"resp_{self.base}"
 
     def item(self, prefix: str, index: int) -> str:
         """The id of output item `index`."""
         return f"{prefix}_{self.base}_{index}"
+
+
+def answer_id(upstream_id: str, view: View) -> str:
+    """See `Codec.answer_id`."""
+    return Ids(upstream_id, view).response
 
 
 _ECHOED: tuple[tuple[str, object], ...] = (
