@@ -1,0 +1,238 @@
+"""A whole Chat Completions answer."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from interlock.providers.wire.model import StopReason, ToolCall, Usage
+from interlock.providers.wire.relay.answers import (
+    Tree,
+    Verdicts,
+    array,
+    clear,
+    mapping,
+    open_tree,
+    reject_error,
+)
+from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_arguments
+from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps
+from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
+
+__all__ = ["ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
+
+_MARKERS = (b"tool_calls", b"function_call")
+_CALLED = ("tool_calls", "function_call")
+_KEPT = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
+
+
+class _Choice(Struct):
+    finish_reason: str | None = None
+
+
+class _Quick(Struct):
+    choices: list[_Choice]
+    id: str | None = None
+    model: str | None = None
+    usage: dict[str, Any] | None = None
+
+
+_quick = msgspec.json.Decoder(_Quick)
+
+
+def open_chat(body: bytes) -> "ChatAnswer":
+    """Opens an answer, no deeper than it must. Raises `MalformedAnswerError`."""
+    if clear(body, _MARKERS):
+        try:
+            if not body.isascii():
+                body.decode()
+            quick = _quick.decode(body)
+        except JSON_ERRORS:
+            pass
+        else:
+            reason = quick.choices[0].finish_reason if quick.choices else None
+            return ChatAnswer(
+                body=body,
+                tree=None,
+                calls=(),
+                stop=CHAT_STOPS.get(reason or "", StopReason.END),
+                usage=chat_usage(quick.usage) if quick.usage else None,
+                model=quick.model or "",
+                response_id=quick.id or "",
+            )
+    return _open_slowly(body)
+
+
+def _open_slowly(body: bytes) -> "ChatAnswer":
+    tree, faithful = open_tree(body)
+    if not isinstance(tree.get("choices"), list):
+        raise reject_error(tree, "choices")
+    ids = CallIds()
+    calls: list[ToolCall] = []
+    reason = None
+    changed = not faithful
+    for choice in array(tree, "choices"):
+        message = mapping(choice, "message")
+        if not calls:
+            reason = choice.get("finish_reason")
+        for call in array(message, "tool_calls"):
+            call["id"] = ids.claim(call.get("id"))
+            name, arguments = chat_call(call)
+            calls.append(ToolCall(id=call["id"], name=name, arguments=arguments))
+        legacy = mapping(message, "function_call")
+        if legacy:
+            call_id = ids.claim(legacy.get("name"))
+            name, arguments = chat_call({"function": legacy})
+            calls.append(ToolCall(id=call_id, name=name, arguments=arguments))
+        changed |= strip_calls(choice, keep=message)
+    rest = {name: value for name, value in tree.items() if name != "choices"}
+    if strip_calls(rest):
+        changed = True
+        tree = {**rest, "choices": tree["choices"]}
+    model, answer_id = tree.get("model"), tree.get("id")
+    return ChatAnswer(
+        body=dumps(tree) if changed else body,
+        tree=tree,
+        calls=calls,
+        stop=CHAT_STOPS.get(reason if isinstance(reason, str) else "", StopReason.END),
+        usage=chat_usage(tree.get("usage")),
+        model=model if isinstance(model, str) else "",
+        response_id=answer_id if isinstance(answer_id, str) else "",
+    )
+
+
+def strip_calls(tree: Tree, *, keep: Tree | None = None) -> bool:
+    """Removes calls from places no client should look for them; `keep` is their place.
+
+    Whether anything was removed. What we do not decide must not leave.
+    """
+    found = False
+    stack: list[Any] = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack += node
+        elif isinstance(node, dict):
+            for name in _CALLED:
+                if node.get(name) and node is not keep:
+                    del node[name]
+                    found = True
+            stack += [v for k, v in node.items() if node is not keep or k not in _CALLED]
+    return found
+
+
+def assistant_message(message: Mapping[str, Any]) -> Tree:
+    """The message as the model wants it back in the next request."""
+    tree: Tree = {"role": "assistant", "content": None}
+    tree |= {name: message[name] for name in _KEPT if message.get(name) is not None}
+    tree |= {name: message[name] for name in _CALLED if message.get(name)}
+    return tree
+
+
+class ChatAnswer:
+    """See `Answer`."""
+
+    def __init__(
+        self,
+        *,
+        body: bytes,
+        tree: Tree | None,
+        calls: Sequence[ToolCall],
+        stop: StopReason,
+        usage: Usage | None,
+        model: str,
+        response_id: str,
+    ) -> None:
+        self.calls = calls
+        self.stop = stop
+        self.usage = usage
+        self.model = model
+        self.response_id = response_id
+        self._body = body
+        self._tree = tree
+
+    def output(self) -> Tree | None:
+        """The first message that calls something, for the next request."""
+        for choice in (self._tree or {}).get("choices", ()):
+            message = mapping(choice, "message")
+            if any(message.get(name) for name in _CALLED):
+                return assistant_message(message)
+        return None
+
+    def finish(
+        self,
+        ids: Mapping[str, str],
+        *,
+        denied: frozenset[str] = frozenset(),
+        arguments: Mapping[str, str] | None = None,
+        extra_text: str | None = None,
+        usage: Usage | None = None,
+        stop: StopReason | None = None,
+    ) -> bytes:
+        """See `Answer.finish`."""
+        verdicts = Verdicts(
+            ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
+        )
+        if not verdicts.changes(self.calls, self.stop, self.usage):
+            return self._body
+        tree = dict(open_tree(self._body)[0] if self._tree is None else self._tree)
+        calls = iter(self.calls)
+        choices = [_finished(choice, calls, verdicts) for choice in array(tree, "choices")]
+        if extra_text:
+            if not choices:
+                choices = [{"index": 0, "message": {"role": "assistant"}, "finish_reason": "stop"}]
+            choices[0]["message"] = _saying(mapping(choices[0], "message"), extra_text)
+        tree["choices"] = choices
+        if usage is not None and usage != self.usage:
+            tree["usage"] = write_chat(tree.get("usage"), usage)
+        return dumps(tree)
+
+
+def _finished(choice: Tree, calls: Iterator[ToolCall], verdicts: Verdicts) -> Tree:
+    """`choice` with the verdicts done; takes its calls from the front of `calls`."""
+    choice = dict(choice)
+    message = dict(mapping(choice, "message"))
+    called = array(message, "tool_calls")
+    left = []
+    for told in called:
+        entry = told
+        call = next(calls)
+        our_id = verdicts.our_id(call)
+        if our_id is None:
+            continue
+        arguments = verdicts.arguments.get(call.id)
+        if arguments is not None:
+            entry = with_chat_arguments(entry, arguments)
+        left.append({**entry, "id": our_id})
+    if called:
+        message["tool_calls"] = left
+        if not left:
+            del message["tool_calls"]
+    legacy = bool(message.get("function_call"))
+    if legacy:
+        call = next(calls)
+        arguments = verdicts.arguments.get(call.id)
+        if verdicts.our_id(call) is None:
+            del message["function_call"]
+        elif arguments is not None:
+            message["function_call"] = {**message["function_call"], "arguments": arguments}
+    gone = not left and not message.get("function_call")
+    if gone and (called or legacy) and message.get("content") is None:
+        message["content"] = ""
+    choice["message"] = message
+    reason = str(choice.get("finish_reason"))
+    if gone and verdicts.stop is not None:
+        if CHAT_STOPS.get(reason) is not verdicts.stop:
+            choice["finish_reason"] = chat_stop(verdicts.stop)
+    elif gone and (called or legacy) and CHAT_STOPS.get(reason) is StopReason.TOOL_CALLS:
+        choice["finish_reason"] = "stop"
+    return choice
+
+
+def _saying(message: Tree, text: str) -> Tree:
+    """`message` that also says `text`, after what it said."""
+    said = message.get("content")
+    if isinstance(said, list):
+        return {**message, "content": [*said, {"type": "text", "text": text}]}
+    return {**message, "content": f"{said}\n\n{text}" if said else text}

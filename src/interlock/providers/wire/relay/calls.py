@@ -1,0 +1,84 @@
+"""Tool calls as Chat Completions and Messages write them: what is one, and its identity."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, loads
+
+__all__ = ["CallIds", "chat_call", "is_tool_use", "object_of", "with_chat_arguments"]
+
+Tree = dict[str, Any]
+
+_PROVIDER_RUN = frozenset({"mcp_tool_use", "server_tool_use"})
+
+
+class CallIds:
+    """Gives every call of a round an id of its own.
+
+    Some providers send no ids, or the same id twice. A decision must never fall on two
+    calls, so such a call gets a new id; the upstream sees that one in the history.
+    """
+
+    __slots__ = ("_taken",)
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def claim(self, wanted: object) -> str:
+        """`wanted`, or something close to it that is free."""
+        base = wanted if isinstance(wanted, str) and wanted else "call"
+        found, n = base, 0
+        while found in self._taken or not found:
+            found = f"{base}_{n}"
+            n += 1
+        self._taken.add(found)
+        return found
+
+
+def is_tool_use(kind: object) -> bool:
+    """Whether a Messages block of this type is a call the client would run.
+
+    Unknown types that end like a call are calls: an unknown action is never let
+    through undecided.
+    """
+    return isinstance(kind, str) and kind.endswith("tool_use") and kind not in _PROVIDER_RUN
+
+
+def chat_call(call: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and arguments (JSON text) of an entry of `tool_calls`.
+
+    An entry that is neither a function nor a custom tool is decided by its type.
+    """
+    function = call.get("function")
+    if isinstance(function, dict):
+        name, arguments = function.get("name"), function.get("arguments")
+        text = arguments if isinstance(arguments, str) else dumps(arguments or {}).decode()
+        return name if isinstance(name, str) else "", text if text.strip() else "{}"
+    custom = call.get("custom")
+    if isinstance(custom, dict):
+        name = custom.get("name")
+        text = dumps({"input": custom.get("input")}).decode()
+        return name if isinstance(name, str) else "", text
+    rest = {k: v for k, v in call.items() if k not in ("id", "index", "type")}
+    return str(call.get("type") or ""), dumps(rest).decode()
+
+
+def object_of(arguments: str) -> Tree:
+    """Arguments as an object; empty when they are not one."""
+    try:
+        tree = loads(arguments.encode())
+    except JSON_ERRORS:
+        return {}
+    return tree if isinstance(tree, dict) else {}
+
+
+def with_chat_arguments(call: Mapping[str, Any], arguments: str) -> Tree:
+    """An entry of `tool_calls` with other arguments, given as `chat_call` tells them."""
+    custom = call.get("custom")
+    if isinstance(custom, dict) and not isinstance(call.get("function"), dict):
+        found = object_of(arguments).get("input")
+        text = found if isinstance(found, str) else arguments
+        return {**call, "custom": {**custom, "input": text}}
+    function = call.get("function")
+    known = function if isinstance(function, dict) else {}
+    return {**call, "function": {**known, "arguments": arguments}}
