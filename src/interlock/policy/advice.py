@@ -169,10 +169,10 @@ def _unknown(item: n.Declaration, scope: Scope, known: KnownTools) -> Iterator[D
             return
         arguments.update(names_of)
     for node in walk(item):
-        name = _argument(node)
-        if name is not None and name not in arguments:
+        argument = _argument(node)
+        if argument is not None and argument not in arguments:
             shown = ", ".join(f"`{other}`" for other in sorted(arguments)[:8]) or "none"
-            problem = f"`{item.id.text}` has no argument `{name}`"
+            problem = f"`{item.id.text}` has no argument `{argument}`"
             yield diagnose(scope, node, problem, f"its arguments: {shown}")
 
 

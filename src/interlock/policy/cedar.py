@@ -178,11 +178,11 @@ def _places(text: str) -> Iterator[tuple[int, str]]:
     """Line and text of each statement; strings and comments are stepped over."""
     start: int | None = None
     for match in _STATEMENT.finditer(text):
-        token = match.group()
-        if token == ";" and start is not None:
+        found = match.group()
+        if found == ";" and start is not None:
             yield text.count("\n", 0, start) + 1, text[start : match.end()]
             start = None
-        elif token[0] in "pf" and start is None:
+        elif found[0] in "pf" and start is None:
             start = match.start()
 
 
@@ -202,7 +202,7 @@ def _may_be(scope: Mapping[str, object], kind: str, tool: str) -> bool:
 def _entities(caller: Caller) -> list[dict[str, object]]:
     groups = [{"type": "Group", "id": name} for name in sorted(caller.groups)]
     roles = [{"type": "Role", "id": name} for name in sorted(caller.roles)]
-    user = {
+    user: dict[str, object] = {
         "uid": {"type": "User", "id": caller.user},
         "attrs": {
             "user": caller.user,
@@ -214,7 +214,10 @@ def _entities(caller: Caller) -> list[dict[str, object]]:
         },
         "parents": [*groups, *roles],
     }
-    return [user, *({"uid": uid, "attrs": {}, "parents": []} for uid in (*groups, *roles))]
+    others: list[dict[str, object]] = [
+        {"uid": uid, "attrs": {}, "parents": []} for uid in (*groups, *roles)
+    ]
+    return [user, *others]
 
 
 def _context(call: ToolCall, labels: Mapping[str, Labels], session: Session) -> dict[str, object]:

@@ -127,7 +127,7 @@ def _widened(current: LabelSet, added: LabelSet) -> LabelSet:
 
 
 def _stores(
-    target: n.Target, bare: Bare, origin: tuple[str, str, int]
+    target: n.Target, bare: Bare, origin: tuple[n.FieldName, str, int]
 ) -> Callable[[Frame, LabelSet, LabelSet], None]:
     field, declaration, line = origin
     scope = bare if target.scope == "bare" else target.scope
