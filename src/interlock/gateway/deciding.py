@@ -9,7 +9,7 @@ Source: gateway.md sections 4, 9, 11.7, 11.8, 11.13.
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -21,7 +21,7 @@ from interlock.gateway.rules import Rules
 from interlock.gateway.session import CallState, LiveSession, Origin
 from interlock.kernel.clock import Clock
 from interlock.kernel.ids import new_id
-from interlock.policy import denial_message
+from interlock.policy.denial import denial_message
 from interlock.policy.guards import ArgumentVerdict, GuardHit, ResultVerdict
 from interlock.policy.labels import combine_labels, initial_labels, unwrap
 from interlock.policy.model import DEFAULT_LABELS, Decision, Labels, LabelSet, RuleTrace, Verdict
@@ -37,12 +37,12 @@ _json = msgspec.json.Encoder().encode
 _MASK = "[masked]"
 
 
-class DecisionCounter:
-    """Where decisions are counted; the default counts nothing."""
+class DecisionCounter(Protocol):
+    """Where decisions are counted."""
 
-    def decided(self, tool: str, verdict: str) -> None:
+    def decided(self, verdict: str, reason: str) -> None:
         """One more decision."""
-        del tool, verdict
+        ...
 
 
 class Outcome(Struct, kw_only=True):
@@ -67,12 +67,12 @@ class Decider:
         recorder: Recorder,
         clock: Clock,
         roles: Roles,
-        counter: DecisionCounter | None = None,
+        counter: DecisionCounter,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._roles = roles
-        self._counter = counter or DecisionCounter()
+        self._counter = counter
 
     async def call(
         self,
@@ -242,7 +242,7 @@ class Decider:
         verdict, reason = _verdict(decision, guarded)
         rule = decision.rule if decision is not None else None
         key = ctx.key
-        self._counter.decided(tool, verdict)
+        self._counter.decided(verdict, reason)
         self._recorder.decision(
             DecisionRecord(
                 id=outcome.decision_id,

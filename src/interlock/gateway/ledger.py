@@ -11,6 +11,7 @@ from msgspec import Struct
 from interlock.gateway.context import CallContext
 from interlock.gateway.records import Recorder, UsageRecord
 from interlock.kernel.clock import Clock
+from interlock.limits.service import Limits
 from interlock.providers.model import Price, Target
 from interlock.providers.wire.model import Usage
 
@@ -21,7 +22,7 @@ _CHARS_PER_TOKEN = 4
 
 
 class UsageCounter(Protocol):
-    """Where usage is counted for `/metrics` and limits."""
+    """Where usage is counted."""
 
     def used(self, record: UsageRecord) -> None:
         """One more request."""
@@ -96,11 +97,12 @@ class Ledger:
     """Writes usage records."""
 
     def __init__(
-        self, *, recorder: Recorder, clock: Clock, counters: tuple[UsageCounter, ...] = ()
+        self, *, recorder: Recorder, clock: Clock, counter: UsageCounter, limits: Limits
     ) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._counters = counters
+        self._counter = counter
+        self._limits = limits
 
     def close(
         self,
@@ -144,5 +146,5 @@ class Ledger:
             dropped=meter.dropped,
         )
         self._recorder.usage(record)
-        for counter in self._counters:
-            counter.used(record)
+        self._counter.used(record)
+        self._limits.spent(ctx.key, tokens=meter.input + meter.output, cost=meter.cost)

@@ -19,7 +19,7 @@ from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.model import Message, OutputFormat, Request, Text, Usage
-from interlock.providers.wire.registry import codec
+from interlock.providers.wire.registry import FORMATS
 
 __all__ = ["Roles"]
 
@@ -58,14 +58,15 @@ class Roles:
                 seed=overrides.get("seed"),
                 output_format=OutputFormat(kind="json_schema", name=role, schema=schema),
             )
-            return codec(name).encode_request(request)
+            return msgspec.json.encode(FORMATS[name].encode_request(request).body)
 
         try:
             model = ctx.head.model.split(",")[-1].strip()
             route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
             reply = await self._upstreams.send(route, build, want=ctx.head.format)
             meter.attempts = reply.attempts
-            answer = codec(reply.target.speaks(ctx.head.format)).decode_response(await reply.read())
+            codec = FORMATS[reply.target.speaks(ctx.head.format)]
+            answer = codec.decode_response(msgspec.json.decode(await reply.read()))
             meter.add(answer.usage or Usage(estimated=True), reply.target)
         except BaseException as exc:
             status, error = 502, type(exc).__name__

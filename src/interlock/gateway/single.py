@@ -50,7 +50,7 @@ from interlock.providers.wire.exchange import (
     StreamRelay,
 )
 from interlock.providers.wire.model import Fault, StopReason, Text, ToolCall, Usage
-from interlock.providers.wire.registry import codec, exchange
+from interlock.providers.wire.registry import FORMATS, exchange
 
 __all__ = ["MAX_DENIAL_ROUNDS", "SingleLlm"]
 
@@ -593,7 +593,7 @@ class SingleLlm:
 
 def _last_user_text(head: Head) -> str:
     """What the user last said, as text."""
-    request = codec(head.format).decode_request(msgspec.json.decode(head.body))
+    request = FORMATS[head.format].decode_request(msgspec.json.decode(head.body))
     for message in reversed(request.messages):
         if message.role == "user":
             return "\n".join(part.text for part in message.parts if isinstance(part, Text))

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from interlock.gateway.context import CallContext, Sink
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.limits.service import Limits
 from interlock.providers.wire.relay import client
 from interlock.surfaces.control.auth import (
     ControlHeaders,
@@ -34,7 +35,7 @@ from interlock.surfaces.control.headers import ConfigCache
 from interlock.surfaces.control.routing import Route, Router, refusal
 from interlock.web.hot import HotRequest, Refusal
 
-__all__ = ["ControlHot", "KeyLookup", "Limiter", "Tracer", "new_request_id", "status_of"]
+__all__ = ["ControlHot", "KeyLookup", "Tracer", "new_request_id", "status_of"]
 
 _log = logging.getLogger("interlock.control")
 
@@ -57,14 +58,6 @@ class KeyLookup(Protocol):
 
     async def lookup(self, token: str) -> KeyInfo:
         """The key. Raises InterlockError (unauthenticated, unavailable)."""
-        ...
-
-
-class Limiter(Protocol):
-    """Rate limits and budgets of a key."""
-
-    def admit(self, key: KeyInfo) -> None:
-        """Counts a request. Raises InterlockError (rate_limited, quota)."""
         ...
 
 
@@ -152,7 +145,7 @@ class ControlHot:
         keys: KeyLookup,
         configs: ConfigCache,
         executor: Executor,
-        limiter: Limiter | None = None,
+        limits: Limits,
         tracer: Tracer | None = None,
         default_provider: Callable[[str], str],
         allowed_origins: frozenset[str] = frozenset(),
@@ -161,7 +154,7 @@ class ControlHot:
         self._keys = keys
         self._configs = configs
         self._executor = executor
-        self._limiter = limiter
+        self._limits = limits
         self._tracer = tracer
         self._default_provider = default_provider
         self._origins = allowed_origins
@@ -224,8 +217,9 @@ class ControlHot:
             if key is None:
                 key = await self._keys.lookup(given.gateway_key)
             ctx = self._context(request, route, headers, key, request_id, byok)
-            if self._limiter is not None:
-                self._limiter.admit(key)
+            pending = self._limits.admit(key)
+            if pending is not None:
+                await pending
             if self._tracer is not None:
                 finish = self._tracer.begin(ctx, headers.traceparent)
             sink = _HotSink(request, request_id.encode(), extra, self.streams)

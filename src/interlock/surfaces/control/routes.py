@@ -22,6 +22,7 @@ from interlock.gateway.responses import ResponseStore
 from interlock.gateway.sidecalls import SideCalls, object_body
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import InterlockError
+from interlock.limits.service import Limits
 from interlock.providers.model import Upstreams
 from interlock.providers.wire.exchange import Head
 from interlock.surfaces.control.auth import (
@@ -33,7 +34,7 @@ from interlock.surfaces.control.auth import (
 )
 from interlock.surfaces.control.envelope import ErrorResponse, error_response, internal_error
 from interlock.surfaces.control.errors import RouteNotFoundError
-from interlock.surfaces.control.hot import KeyLookup, Limiter, new_request_id
+from interlock.surfaces.control.hot import KeyLookup, new_request_id
 from interlock.surfaces.control.render import (
     count_tokens_body,
     health_body,
@@ -75,7 +76,7 @@ class ControlRoutes:
         compile_policy: Compile,
         default_provider: Callable[[str], str],
         started_at: int,
-        limiter: Limiter | None = None,
+        limits: Limits,
     ) -> None:
         self._router = router
         self._keys = keys
@@ -86,7 +87,7 @@ class ControlRoutes:
         self._compile = compile_policy
         self._default_provider = default_provider
         self._started_at = started_at
-        self._limiter = limiter
+        self._limits = limits
 
     async def __call__(self, request: Request) -> Response:
         """Dispatches by operation; every failure has the body of section 16."""
@@ -157,8 +158,9 @@ class ControlRoutes:
                 counted = await self._side.count_tokens(ctx)
                 return 200, counted if counted is not None else count_tokens_body(body)
             case "embeddings":
-                if self._limiter is not None:
-                    self._limiter.admit(caller.key)
+                pending = self._limits.admit(caller.key)
+                if pending is not None:
+                    await pending
                 ctx = self._context(route, caller, await request.body(), request_id)
                 return 200, await self._side.embeddings(ctx)
             case "response_get":
