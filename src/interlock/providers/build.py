@@ -35,7 +35,8 @@ def build_upstreams(
     gives numbers in 0..1 for weights and jitter, `watchdog` keeps the time-outs. Needs no running event loop yet.
     """
     clock = clock or SystemClock()
-    watchdog = watchdog or Watchdog(clock.monotonic)
+    if watchdog is None:
+        watchdog = Watchdog(clock.monotonic)
     sections = dict(settings.providers)
     for name, kind in BUILT_IN.items():
         sections.setdefault(name, ProviderSettings(kind=kind))

@@ -91,7 +91,10 @@ class HttpClient:
                     stage="connect",
                 )
         try:
-            head = b"%b%bcontent-length: %d\r\n\r\n" % (prepared.prefix, lines, len(body))
+            if body or prepared.method != "GET":
+                head = b"%b%bcontent-length: %d\r\n\r\n" % (prepared.prefix, lines, len(body))
+            else:
+                head = b"%b%b\r\n" % (prepared.prefix, lines)
             exchange = await self._exchange(head, body, streaming, deadline)
         except BaseException:
             gate.leave()
