@@ -57,7 +57,7 @@ class Plan:
     def _reps(self, workload: str, level: int) -> int:
         if level == MAIN_CONCURRENCY:
             return self.main_reps if workload not in _SIDE_SHOWS else self.side_reps
-        wide = self.profile == "full" or workload in ("json", "stream")
+        wide = self.profile == "full" or workload == "json" or (workload, level) == ("stream", 1)
         return self.side_reps if wide else 0
 
     def seconds(self) -> float:
@@ -94,8 +94,8 @@ QUICK = Plan(
     duration_s=3,
     main_reps=3,
     side_reps=1,
-    paced_streams=10,
-    paced_reps=1,
+    paced_streams=8,
+    paced_reps=2,
     soak_limit_s=100,
 )
 FULL = Plan(

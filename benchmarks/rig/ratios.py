@@ -8,8 +8,9 @@ there is no quieter one.
 
 from collections.abc import Sequence
 from statistics import median
+from typing import TypeVar
 
-from benchmarks.rig.results import LoadRun, Results
+from benchmarks.rig.results import LoadRun, PacedRun, Results
 
 __all__ = [
     "BASELINE",
@@ -23,6 +24,8 @@ __all__ = [
     "rps_ratio",
 ]
 
+Run = TypeVar("Run", LoadRun, PacedRun)
+
 BASELINE = {"translated-json": "json", "translated-stream": "stream"}
 """What the direct row answers in place of a workload that only gateways have."""
 
@@ -31,7 +34,7 @@ QUIET = 0.15
 """Share of the gateway's core that others may use in a run that counts."""
 
 
-def quiet(runs: Sequence[LoadRun]) -> list[LoadRun]:
+def quiet(runs: Sequence[Run]) -> list[Run]:
     """The runs that others disturbed little, or all when there are none."""
     return [run for run in runs if run.foreign <= QUIET] or list(runs)
 
@@ -80,8 +83,8 @@ def added_latency_ms(
     results: Results, row: str, workload: str, concurrency: int
 ) -> tuple[float, float] | None:
     """Median and 99th percentile over those of no gateway at the same concurrency."""
-    ours = results.runs(row, workload, concurrency)
-    plain = results.runs("direct", BASELINE.get(workload, workload), concurrency)
+    ours = quiet(results.runs(row, workload, concurrency))
+    plain = quiet(results.runs("direct", BASELINE.get(workload, workload), concurrency))
     if not ours or not plain:
         return None
     p50 = median(run.p50_us for run in ours) - median(run.p50_us for run in plain)
@@ -91,10 +94,14 @@ def added_latency_ms(
 
 def added_ttft_ms(results: Results, row: str, concurrency: int) -> tuple[float, float] | None:
     """Time to the first event over that of no gateway: median, 99th percentile."""
-    ours = [run for run in results.paced if (run.row, run.concurrency) == (row, concurrency)]
-    plain = [run for run in results.paced if (run.row, run.concurrency) == ("direct", concurrency)]
+    ours = quiet(_paced(results, row, concurrency))
+    plain = quiet(_paced(results, "direct", concurrency))
     if not ours or not plain:
         return None
     p50 = median(run.ttft_p50_ms for run in ours) - median(run.ttft_p50_ms for run in plain)
     p99 = median(run.ttft_p99_ms for run in ours) - median(run.ttft_p99_ms for run in plain)
     return p50, p99
+
+
+def _paced(results: Results, row: str, concurrency: int) -> list[PacedRun]:
+    return [run for run in results.paced if (run.row, run.concurrency) == (row, concurrency)]

@@ -54,6 +54,8 @@ class PacedRun:
     ttft_p99_ms: float
     total_p50_ms: float
     broken: int
+    foreign: float = 0.0
+    """Share of the gateway's core that other programs used meanwhile, 0..1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
