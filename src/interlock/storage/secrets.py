@@ -47,6 +47,7 @@ class SecretBox:
             algorithm=SHA256(), length=32, salt=b"interlock", info=b"credentials v1"
         ).derive(master.encode())
         self._cipher = AESGCM(derived)
+        self._derived = derived
         self.key_id = hashlib.sha256(b"id" + derived).hexdigest()[:8]
         """Tells keys apart without giving anything away."""
 
@@ -64,6 +65,12 @@ class SecretBox:
         if not path.exists():
             _create_key(path)
         return cls(_read_key(path))
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes that only this installation has, different for each purpose."""
+        return HKDF(algorithm=SHA256(), length=32, salt=b"interlock", info=purpose.encode()).derive(
+            self._derived
+        )
 
     def seal(self, text: str, *, place: str) -> str:
         """Encrypts `text` for `place`, e.g. `gateway_keys/key_1/openai`."""
