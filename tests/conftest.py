@@ -29,7 +29,7 @@ def anyio_backend() -> str:
 
 @contextlib.contextmanager
 def _new_postgresql_database() -> Iterator[str]:
-    server = os.environ.get("INTERLOCK_TEST_POSTGRESQL", _SERVER)
+    server = os.environ.get("TEST_POSTGRESQL_URL", _SERVER)
     try:
         admin = psycopg.connect(f"{server}/postgres", autocommit=True, connect_timeout=3)
     except psycopg.OperationalError as error:

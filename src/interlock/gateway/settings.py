@@ -1,0 +1,35 @@
+"""What the gateway does when a key says nothing, and how long things are kept."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = ["GatewaySettings"]
+
+
+class GatewaySettings(BaseModel):
+    """Server-wide defaults of sessions, tool calls and the logs about them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tool_pinning: Literal["off", "warn", "deny"] = "off"
+    """Default for new keys: what happens when a known tool comes with another definition."""
+    call_ids: Literal["long", "compact"] = "long"
+    """Default for new keys: form of tool-call ids."""
+    retention: Literal["full", "masked", "none"] = "full"
+    """Default for new keys: which argument values the decision log keeps."""
+    session_lifetime_s: float = Field(default=86_400.0, gt=0)
+    """Idle seconds after which a session is gone."""
+    response_lifetime_s: float = Field(default=30 * 86_400.0, gt=0)
+    """Seconds a stored Responses answer can be fetched."""
+    decision_days: float = Field(default=365.0, gt=0)
+    """Days a decision is kept."""
+    usage_days: float = Field(default=400.0, gt=0)
+    """Days a usage record is kept."""
+    policy_files: tuple[Path, ...] = ()
+    """Policies that hold for every request, in this order; relative to the settings file."""
+    denial_flush_s: float = Field(default=2.0, gt=0)
+    """How long an answer waits for its denial to be stored."""
+    shared_sessions: bool = False
+    """Several processes serve the same sessions: the store is asked at every request."""
