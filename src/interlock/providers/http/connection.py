@@ -6,7 +6,8 @@ written, and neither side asked to close. Every doubt closes it.
 
 What odd answers mean: 1xx other than 101 are skipped; 101 and status lines that are
 not HTTP/1.x are malformed; an HTTP/1.0 answer or one without framing ends with the
-connection; bytes after the end are ignored and cost the connection.
+connection (a good one without framing inside TLS counts as cut: its end cannot be
+proven); bytes after the end are ignored and cost the connection.
 """
 
 import asyncio
@@ -183,7 +184,7 @@ class Connection(asyncio.Protocol):
         """Called by the loop: the upstream will send nothing more."""
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
-            if not self._in_head and not self._framed():
+            if not self._in_head and not self._framed() and self._trusts_end(exchange):
                 exchange.finish()
             else:
                 exchange.fail(_cut(self.stage()))
@@ -289,6 +290,16 @@ class Connection(asyncio.Protocol):
         """An answer we do not go on reading."""
         self.abandon()
         exchange.fail(self._fault or _malformed("answer is not well-formed HTTP"))
+
+    def _trusts_end(self, exchange: Exchange) -> bool:
+        """Whether closing may mean "complete".
+
+        Inside TLS it may not: asyncio does not tell an orderly end from a cut, and a cut
+        is exactly what TLS is there to reveal. An error's text may end anyhow.
+        """
+        transport = self._transport
+        secure = transport is not None and transport.get_extra_info("sslcontext") is not None
+        return not secure or not 200 <= exchange.status < 300
 
     def _framed(self) -> bool:
         return b"content-length" in self._headers or b"transfer-encoding" in self._headers
