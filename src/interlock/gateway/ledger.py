@@ -11,7 +11,6 @@ from msgspec import Struct
 from interlock.gateway.context import CallContext
 from interlock.gateway.records import Recorder, UsageRecord
 from interlock.kernel.clock import Clock
-from interlock.limits.service import Limits
 from interlock.providers.model import Price, Target
 from interlock.providers.wire.model import Usage
 
@@ -22,7 +21,7 @@ _CHARS_PER_TOKEN = 4
 
 
 class UsageCounter(Protocol):
-    """Where usage is counted."""
+    """Where usage is counted: metrics, limits."""
 
     def used(self, record: UsageRecord) -> None:
         """One more request."""
@@ -97,12 +96,11 @@ class Ledger:
     """Writes usage records."""
 
     def __init__(
-        self, *, recorder: Recorder, clock: Clock, counter: UsageCounter, limits: Limits
+        self, *, recorder: Recorder, clock: Clock, counters: tuple[UsageCounter, ...]
     ) -> None:
         self._recorder = recorder
         self._clock = clock
-        self._counter = counter
-        self._limits = limits
+        self._counters = counters
 
     def close(
         self,
@@ -146,5 +144,5 @@ class Ledger:
             dropped=meter.dropped,
         )
         self._recorder.usage(record)
-        self._counter.used(record)
-        self._limits.spent(ctx.key, tokens=meter.input + meter.output, cost=meter.cost)
+        for counter in self._counters:
+            counter.used(record)

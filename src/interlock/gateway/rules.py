@@ -7,18 +7,27 @@ with nothing new finds its rules by two dictionary look-ups.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
 
 from interlock.gateway.config import SessionConfig
 from interlock.identity.model import KeyInfo
-from interlock.policy.compiled import CompiledPolicy, compile_layers
+from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.policy.compiled import CompiledPolicy, compile_layers, compile_policy
 from interlock.policy.guards import Guards
-from interlock.policy.model import Caller, PolicySource
+from interlock.policy.model import Caller, PolicySource, Presets
 
-__all__ = ["BoundPolicies", "NoBoundPolicies", "Rules", "RulesCache"]
+__all__ = ["BoundPolicies", "FilePolicies", "PolicyFileError", "Rules", "RulesCache"]
 
 _CACHED = 4096
 HEADER_SOURCE = "X-Policy"
+
+
+class PolicyFileError(InterlockError):
+    """A policy file of the settings cannot be read."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "policy_file"
 
 
 class BoundPolicies(Protocol):
@@ -33,17 +42,28 @@ class BoundPolicies(Protocol):
         ...
 
 
-class NoBoundPolicies:
-    """A server without stored policies."""
+class FilePolicies:
+    """Policies from files of the server's settings, read once; they bind every request."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Reads and compiles them: a server does not start with a policy that does not compile.
+
+        Raises:
+            PolicyFileError: a file cannot be read.
+            PolicyError: a policy does not compile.
+        """
+        self._sources = tuple(_read(path) for path in paths)
+        if self._sources:
+            compile_policy(self._sources, presets=Presets(), caller=Caller())
 
     def version(self) -> int:
-        """Never changes."""
+        """Never changes: the files are read at the start."""
         return 0
 
     def of(self, key: KeyInfo, surface: str) -> Sequence[PolicySource]:
-        """Nothing is bound."""
+        """The same for everybody."""
         del key, surface
-        return ()
+        return self._sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +130,12 @@ class RulesCache:
         if config.classifiers or config.blockers:
             guards = Guards(config.classifiers, config.blockers)
         return Rules(policy=compiled, guards=guards, config=config)
+
+
+def _read(path: Path) -> PolicySource:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise PolicyFileError(f"policy file `{path}` cannot be read: {exc}") from None
+    language: Literal["sqrt", "cedar"] = "cedar" if path.suffix == ".cedar" else "sqrt"
+    return PolicySource(name=path.name, text=text, language=language)

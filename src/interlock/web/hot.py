@@ -26,7 +26,9 @@ from uvicorn.server import ServerState
 
 __all__ = ["HotHandler", "HotRequest", "HttpLimits", "Refusal", "hot_protocol", "sweep"]
 
-Refusal = Literal["bad_request", "headers_too_large", "body_too_large", "timeout", "incomplete"]
+Refusal = Literal[
+    "bad_request", "headers_too_large", "body_too_large", "timeout", "incomplete", "overloaded"
+]
 
 _LINGER_S = 2.0
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -327,6 +329,9 @@ class HotProtocol(HttpToolsProtocol):
         route = self.handler.claim(method, self.url)
         if route is None:
             self._to_asgi()
+            return
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            self.refuse("overloaded")
             return
         http10 = self.parser.get_http_version() == "1.0"
         cycle = HotRequest(

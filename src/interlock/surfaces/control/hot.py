@@ -193,6 +193,7 @@ class ControlHot:
                 "request_timeout",
                 "the request took too long to arrive",
             ),
+            "overloaded": (ErrorKind.UNAVAILABLE, "overloaded", "too many connections"),
             "incomplete": (ErrorKind.INVALID, "invalid_request", "the request ended too early"),
         }
         kind, code, message = kinds[reason]

@@ -1,0 +1,446 @@
+"""The composition root: builds every object, wires them, starts and stops the server.
+
+The only module besides `app_settings` that knows all packages. Order of start: schema,
+identity, recorder, upstreams, routes, then the port opens; a store whose schema is not
+right stops the start. Order of stop: the port closes, running answers get time to
+finish, the recorder writes what is left.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from pydantic import SecretStr
+from starlette.middleware.cors import CORSMiddleware
+
+from interlock import __version__
+from interlock.app_settings import AppSettings
+from interlock.gateway.context import CallContext
+from interlock.gateway.counters import LimitCounter, MetricsCounter
+from interlock.gateway.deciding import Decider
+from interlock.gateway.ids import SessionIds
+from interlock.gateway.ledger import Ledger
+from interlock.gateway.pinning import StoredPins
+from interlock.gateway.recorder import BatchRecorder
+from interlock.gateway.repository import SessionRepository, ToolPinRepository, UsageRepository
+from interlock.gateway.responses import ResponseStore
+from interlock.gateway.roles import Roles
+from interlock.gateway.rules import FilePolicies, RulesCache
+from interlock.gateway.session import Sessions
+from interlock.gateway.sidecalls import SideCalls
+from interlock.gateway.single import SingleLlm
+from interlock.gateway.traffic import TrafficCounter
+from interlock.identity.admin import IdentityAdmin
+from interlock.identity.audit import AuditLog
+from interlock.identity.bootstrap import Bootstrap, BootstrapResult
+from interlock.identity.keys import KeyService
+from interlock.kernel.clock import Clock, SystemClock
+from interlock.limits.service import MemoryLimits
+from interlock.policy.compiled import compile_policy
+from interlock.policy.errors import PolicyError
+from interlock.policy.model import Caller, PolicySource, Presets
+from interlock.providers.build import build_upstreams
+from interlock.providers.catalog import BUILT_IN
+from interlock.providers.demo import DemoUpstream
+from interlock.providers.model import Suffix
+from interlock.providers.router import Router as Upstreams
+from interlock.storage.engine import Database
+from interlock.storage.errors import StoreUnavailable
+from interlock.storage.migrate import migrate
+from interlock.storage.schema import metadata
+from interlock.storage.secrets import SecretBox
+from interlock.surfaces.control.headers import ConfigCache
+from interlock.surfaces.control.hot import ControlHot, status_of
+from interlock.surfaces.control.routes import ControlRoutes
+from interlock.surfaces.control.routing import Router
+from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
+from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
+from interlock.web.hot import HttpLimits, hot_protocol, sweep
+
+__all__ = [
+    "Application",
+    "GatewayServer",
+    "Store",
+    "build",
+    "make_server",
+    "open_store",
+    "serve",
+    "tick",
+]
+
+_log = logging.getLogger("interlock.app")
+_TICK_S = 5.0
+_PURGE_S = 600.0
+_HEALTH_S = 3.0
+_HEADER_BYTES = 128 << 10
+
+
+@dataclass(slots=True, kw_only=True)
+class Store:
+    """The store and what needs nothing else: for the server and for the command line."""
+
+    settings: AppSettings
+    database: Database
+    secrets: SecretBox
+    clock: Clock
+    keys: KeyService
+    audit: AuditLog
+    admin: IdentityAdmin
+
+
+def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
+    """Opens the store of the settings; connects and migrates nothing yet."""
+    clock = clock or SystemClock()
+    settings.data.mkdir(parents=True, exist_ok=True)
+    database = Database(
+        settings.database_url,
+        pool_size=settings.store.pool_size,
+        connect_timeout_s=settings.store.connect_timeout_s,
+    )
+    secrets = SecretBox.load(settings.data, _reveal(settings.bootstrap.secret_key))
+    keys = KeyService(database, secrets, settings=settings.keys, clock=clock)
+    audit = AuditLog(database, clock)
+    admin = IdentityAdmin(database, secrets, audit, clock, keys=keys)
+    return Store(
+        settings=settings,
+        database=database,
+        secrets=secrets,
+        clock=clock,
+        keys=keys,
+        audit=audit,
+        admin=admin,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Application:
+    """A server, built and not yet started."""
+
+    store: Store
+    recorder: BatchRecorder
+    upstreams: Upstreams
+    metrics: GatewayMetrics
+    tracer: Tracer
+    hot: ControlHot
+    asgi: FastAPI
+    sessions: SessionRepository
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[BootstrapResult]:
+        """Migrates, bootstraps, starts the background work; stops it all at the end.
+
+        Raises:
+            SchemaError: the store's schema is not one this version may start on.
+            StoreUnavailable: the store cannot be reached.
+        """
+        settings = self.store.settings
+        await asyncio.to_thread(
+            migrate, self.store.database, metadata, lock_s=settings.store.migration_lock_s
+        )
+        made = await Bootstrap(
+            self.store.database,
+            self.store.secrets,
+            self.store.admin,
+            self.store.audit,
+            keys=self.store.keys,
+        ).run(
+            admin_email=settings.bootstrap.admin_email,
+            admin_password=_reveal(settings.bootstrap.admin_password),
+            key=_reveal(settings.bootstrap.bootstrap_key),
+        )
+        self.recorder.start()
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self.store.keys.run()),
+                    group.create_task(self._housekeeping()),
+                ]
+                yield made
+                for task in tasks:
+                    task.cancel()
+        finally:
+            self.upstreams.close()
+            await self.recorder.stop()
+            await self.store.database.close()
+            self.tracer.close()
+
+    async def health(self) -> Mapping[str, str]:
+        """One entry per thing a load balancer should know about."""
+        try:
+            async with asyncio.timeout(_HEALTH_S), self.store.database.read() as connection:
+                await connection.exec_driver_sql("SELECT 1")
+        except (StoreUnavailable, TimeoutError):
+            return {"store": "unreachable"}
+        return {"store": "ok"}
+
+    async def _housekeeping(self) -> None:
+        """Removes what has expired, a little at a time."""
+        while True:
+            await asyncio.sleep(_PURGE_S)
+            try:
+                await self.sessions.purge(now=self.store.clock.now().timestamp())
+            except Exception as exc:
+                _log.warning("expired sessions were not removed: %s", type(exc).__name__)
+
+
+class _SpanTracer:
+    """Makes one span per request for the hot path."""
+
+    def __init__(self, tracer: Tracer) -> None:
+        self._tracer = tracer
+
+    def begin(self, ctx: CallContext, traceparent: str | None) -> Callable[[str | None], None]:
+        """Starts the span; the returned function ends it."""
+        span = self._tracer.span(
+            f"{ctx.endpoint} {ctx.head.model}",
+            parent=traceparent,
+            attributes=genai(operation="chat", provider=ctx.provider or "", model=ctx.head.model),
+        )
+        ctx.trace_id = span.trace_id
+
+        def finish(error: str | None) -> None:
+            if error is not None:
+                span.fail(error)
+            span.end()
+
+        return finish
+
+
+def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
+    """Builds a server from settings; nothing is opened or started yet."""
+    store = open_store(settings, clock=clock)
+    clock = store.clock
+    database = store.database
+    metrics = GatewayMetrics()
+    traffic = TrafficCounter(metrics)
+    recorder = BatchRecorder(
+        database, spool_dir=settings.data / "spool", settings=settings.recorder
+    )
+    upstreams = build_upstreams(
+        settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
+    )
+    usage = UsageRepository(database)
+    limits = MemoryLimits(
+        clock, lambda key_id, since: usage.cost(key_id, since=since), settings.limits
+    )
+    ledger = Ledger(
+        recorder=recorder,
+        clock=clock,
+        counters=(MetricsCounter(metrics), LimitCounter(limits)),
+    )
+    roles = Roles(upstreams=upstreams, ledger=ledger)
+    lifetime_s = settings.gateway.session_lifetime_s
+    responses = ResponseStore(
+        recorder=recorder, clock=clock, lifetime_s=settings.gateway.response_lifetime_s
+    )
+    executor = SingleLlm(
+        sessions=Sessions(
+            ids=SessionIds(store.secrets.derive("session ids")),
+            recorder=recorder,
+            clock=clock,
+            lifetime_s=lifetime_s,
+            shared=settings.gateway.shared_sessions,
+        ),
+        rules=RulesCache(FilePolicies(settings.gateway.policy_files)),
+        decider=Decider(recorder=recorder, clock=clock, roles=roles, counter=traffic),
+        upstreams=upstreams,
+        ledger=ledger,
+        pins=StoredPins(ToolPinRepository(database), clock),
+        responses=responses,
+        roles=roles,
+        clock=clock,
+        status_of=status_of,
+    )
+    router = Router((*BUILT_IN, *settings.upstreams.providers))
+    tracer = configure_tracing(settings.telemetry)
+    default_provider = _defaults(upstreams)
+    hot = ControlHot(
+        router=router,
+        keys=store.keys,
+        configs=ConfigCache(),
+        executor=executor,
+        limits=limits,
+        tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
+        default_provider=default_provider,
+        allowed_origins=frozenset(settings.server.allowed_origins),
+    )
+    asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
+    application = Application(
+        store=store,
+        recorder=recorder,
+        upstreams=upstreams,
+        metrics=metrics,
+        tracer=tracer,
+        hot=hot,
+        asgi=asgi,
+        sessions=SessionRepository(database),
+    )
+    control = ControlRoutes(
+        router=router,
+        keys=store.keys,
+        upstreams=upstreams,
+        responses=responses,
+        side=SideCalls(upstreams=upstreams, ledger=ledger, status_of=status_of),
+        health=application.health,
+        compile_policy=_compile_problems,
+        default_provider=default_provider,
+        started_at=int(clock.now().timestamp()),
+        limits=limits,
+    )
+    _mount(application, control)
+    _expose(application)
+    return application
+
+
+def _mount(application: Application, control: ControlRoutes) -> None:
+    """The routes of the ASGI app."""
+    asgi = application.asgi
+    origins = application.store.settings.server.allowed_origins
+    if origins:
+        asgi.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(origins),
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=["X-Session-ID", "X-Request-ID"],
+        )
+
+    async def metrics(request: Request) -> Response:
+        del request
+        return Response(application.metrics.render(), media_type=CONTENT_TYPE)
+
+    async def health(request: Request) -> Response:
+        return await control(
+            Request({**request.scope, "path": "/control/health", "raw_path": b"/control/health"})
+        )
+
+    if application.store.settings.server.metrics:
+        asgi.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
+    asgi.add_route("/health", health, methods=["GET"], include_in_schema=False)
+    methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+    asgi.add_route("/control", control.__call__, methods=methods)
+    asgi.add_route("/control/{rest:path}", control.__call__, methods=methods)
+
+
+def _expose(application: Application) -> None:
+    """Numbers that other objects keep."""
+    metrics, recorder = application.metrics, application.recorder
+    metrics.read("interlock_pending_records", "Records not yet stored.", lambda: recorder.pending)
+    metrics.read(
+        "interlock_dropped_records",
+        "Records lost for good.",
+        lambda: recorder.stats.dropped,
+        total=True,
+    )
+    metrics.read(
+        "interlock_streams_open", "Streams being sent now.", lambda: len(application.hot.streams)
+    )
+
+
+_SUFFIXES: Mapping[str, Suffix] = {
+    "chat": "chat/completions",
+    "messages": "messages",
+    "responses": "responses",
+    "generate": "generate",
+}
+
+
+def _defaults(upstreams: Upstreams) -> Callable[[str], str]:
+    """Default provider of a suffix, remembered: the configuration does not change."""
+    known: dict[str, str] = {}
+
+    def default(suffix: str) -> str:
+        found = known.get(suffix)
+        if found is None:
+            found = known[suffix] = upstreams.default_provider(_SUFFIXES[suffix])
+        return found
+
+    return default
+
+
+def _compile_problems(code: str, language: str) -> list[str]:
+    source = PolicySource(
+        name="X-Policy", text=code, language="cedar" if language == "cedar" else "sqrt"
+    )
+    try:
+        compile_policy([source], presets=Presets(), caller=Caller())
+    except PolicyError as exc:
+        return [exc.message]
+    return []
+
+
+async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult], None]) -> None:
+    """Serves until a signal stops it; `ready` gets the base URL when the port is open."""
+    application = build(settings)
+    async with application.running() as made:
+        server = make_server(application)
+        server.on_ready = lambda: ready(server.base_url, made)
+        async with asyncio.TaskGroup() as group:
+            ticking = group.create_task(tick(application, server))
+            await server.serve()
+            ticking.cancel()
+
+
+class GatewayServer(uvicorn.Server):
+    """The server of uvicorn, which tells when its port is open."""
+
+    on_ready: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens the port."""
+        await super().startup(sockets=sockets)
+        if self.started and self.on_ready is not None:
+            self.on_ready()
+
+    @property
+    def base_url(self) -> str:
+        """Where the server really listens, after `startup`."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def make_server(application: Application) -> GatewayServer:
+    """The HTTP server around the hot protocol; the caller runs it."""
+    settings = application.store.settings
+    limits = HttpLimits(
+        header_bytes=min(_HEADER_BYTES, settings.server.max_header_bytes),
+        headers_bytes=settings.server.max_header_bytes,
+        body_bytes=settings.server.max_body_bytes,
+    )
+    config: dict[str, Any] = {
+        "app": application.asgi,
+        "host": settings.server.host,
+        "port": settings.server.port,
+        "http": hot_protocol(application.hot, limits),
+        "ws": "none",
+        "lifespan": "off",
+        "access_log": False,
+        "log_config": None,
+        "server_header": False,
+        "backlog": 4096,
+        "timeout_keep_alive": int(settings.server.idle_s),
+        "limit_concurrency": settings.server.max_connections,
+        "timeout_graceful_shutdown": int(settings.server.shutdown_s),
+    }
+    return GatewayServer(uvicorn.Config(**config))
+
+
+async def tick(application: Application, server: uvicorn.Server) -> None:
+    """Keeps silent streams alive and refuses requests that never arrive."""
+    loop = asyncio.get_running_loop()
+    with suppress(asyncio.CancelledError):
+        while True:
+            await asyncio.sleep(_TICK_S)
+            now = loop.time()
+            application.hot.keep_alive(now)
+            sweep(server.server_state.connections, now)
+
+
+def _reveal(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
