@@ -29,7 +29,7 @@ Tree = dict[str, Any]
 _MALFORMED: Final = "upstream_malformed"
 _BOM = b"\xef\xbb\xbf"
 _LEARNINGS = 32
-"""Templates learned in advance of use; every match earns one more."""
+"""Templates learned for nothing before learning stops; a match earns all of them again."""
 _TEMPLATES = 4
 _SEPARATORS = (
     (b"\xe2\x80\xa8", b"\\u2028"),
@@ -169,6 +169,8 @@ class EventRelay:
         """See `StreamRelay.feed`."""
         if self._over:
             return []
+        if self._templates and self._passes(data):
+            return [Forward(data=data)]
         self._before()
         if self._skip_lf or b"\r" in data:
             data = self._line_feeds(data)
@@ -186,6 +188,35 @@ class EventRelay:
         except (MalformedAnswerError, *JSON_ERRORS) as error:
             self._malformed(error)
         return self._taken()
+
+    def _passes(self, data: bytes) -> bool:
+        """Whether `data` is exactly one recognised event that only has to be forwarded.
+
+        The frequent case, taken before everything else. Recognised events wait for
+        nothing: a format forgets its templates when something begins to be held.
+        """
+        template = self._templates[0]
+        sink = template.sink
+        if (
+            template.match(data, 0) != len(data)
+            or self._buffer
+            or self._skip_lf
+            or not data.isascii()
+            or (sink is not None and not isinstance(sink, list))
+            or not (self._sequence is None or self._in_sequence(template, data))
+        ):
+            return False
+        if sink is not None:
+            self._note_text(sink, data[template.start : template.end])
+        return True
+
+    def _note_text(self, sink: list[bytes], text: bytes) -> None:
+        """Remembers text of the round, unless it gets too long to be asked about again."""
+        sink.append(text)
+        self._recorded += len(text)
+        if self._recorded > self._limit:
+            self._recording = False
+            self._forget()
 
     def eof(self) -> list[Step]:
         """See `StreamRelay.eof`; also the steps of a last event without its blank line."""
@@ -241,20 +272,16 @@ class EventRelay:
                 end = template.match(data, at)
                 if end >= 0:
                     break
-            if end >= 0 and self._in_sequence(template, data):
-                self._learnings = min(self._learnings + 1, _LEARNINGS)
+            if end >= 0 and (self._sequence is None or self._in_sequence(template, data)):
+                self._learnings = _LEARNINGS
                 sink = template.sink
                 if sink is None:
                     at = end
                     continue
                 text = data[template.start : template.end]
                 if isinstance(sink, list):
-                    sink.append(text)
-                    self._recorded += len(text)
+                    self._note_text(sink, text)
                     at = end
-                    if self._recorded > self._limit:
-                        self._recording = False
-                        self._forget()
                     continue
                 if run < at:
                     self._forward(data[run:at])
@@ -279,8 +306,7 @@ class EventRelay:
             self._check_size(len(self._buffer))
 
     def _in_sequence(self, template: Template, data: bytes) -> bool:
-        if self._sequence is None:
-            return True
+        """Whether the event has the number that is due; then the next one is."""
         number = data[template.number_start : template.number_end]
         if not number or int(number) != self._sequence:
             return False

@@ -131,7 +131,9 @@ class MessagesRelay(OrderedRelay):
             case _:
                 if event.tree.get("error"):
                     self._fail(upstream_fault(event.tree["error"]))
-                elif self._native and (kind == "ping" or self._round == 1):
+                elif self._native and kind == "ping":
+                    self._emit(event.raw)  # keeps the client waiting for a call awake
+                elif self._native and self._round == 1:
                     self._put(event)
 
     def _message_start(self, event: Event) -> None:

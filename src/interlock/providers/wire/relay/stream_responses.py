@@ -88,10 +88,15 @@ class ResponsesRelay(OrderedRelay):
         """Items of earlier rounds the client has."""
         self._previous: list[Tree] | None = None
         self._final: bytes | None = None
+        self._item_ids: set[str] = set()
+        """Ids of the items the client has."""
         self._begin_round()
 
     def _begin_round(self) -> None:
         self._map: dict[int, int] = {}
+        self._new_ids: set[str] = set()
+        self._renamed: dict[str, str] = {}
+        """Item ids of this round that an earlier round has used, and what they become."""
         self._items: dict[int, HeldCall | None] = {}
         self._whole_items: dict[int, Tree] = {}
         self._ids = CallIds()
@@ -266,6 +271,17 @@ class ResponsesRelay(OrderedRelay):
             self._next += 1
         return place
 
+    def _own_id(self, item: Tree) -> Tree:
+        """`item` under an id that no item of an earlier round has: clients refuse a second one."""
+        item_id = item.get("id")
+        if not isinstance(item_id, str):
+            return item
+        if self._round > 1 and item_id in self._item_ids and item_id not in self._renamed:
+            self._renamed[item_id] = f"{item_id}_r{self._round}"
+        new = self._renamed.get(item_id, item_id)
+        self._new_ids.add(new)
+        return item if new == item_id else {**item, "id": new}
+
     def _number(self) -> int:
         number = self._sequence or 0
         self._sequence = number + 1
@@ -279,6 +295,13 @@ class ResponsesRelay(OrderedRelay):
             place = self._place(index)
             if place != index:
                 changes["output_index"] = place
+        item, item_id = tree.get("item"), tree.get("item_id")
+        if isinstance(item, dict):
+            own = self._own_id(item)
+            if own is not item:
+                changes["item"] = own
+        elif self._renamed and item_id in self._renamed:
+            changes["item_id"] = self._renamed[item_id]
         number = self._number()
         if tree.get("sequence_number") != number:
             changes["sequence_number"] = number
@@ -305,7 +328,7 @@ class ResponsesRelay(OrderedRelay):
             began = {**item, member: ""}
             if "status" in item:
                 began["status"] = "in_progress"
-        began = with_call_id(began, held.our_id)
+        began = self._own_id(with_call_id(began, held.our_id))
         tell("response.output_item.added", output_index=place, item=began)
         where = {"output_index": place, "item_id": item.get("id") or held.our_id}
         if member is not None:
@@ -329,7 +352,7 @@ class ResponsesRelay(OrderedRelay):
         item = held.start
         if held.arguments is not None:
             item = with_arguments(item, held.arguments)
-        return with_call_id(item, held.our_id)
+        return self._own_id(with_call_id(item, held.our_id))
 
     def _render_text(
         self, held: HeldCall, item: Tree, member: str, where: Tree, out: list[bytes]
@@ -341,17 +364,16 @@ class ResponsesRelay(OrderedRelay):
         if unescape(held.pieces) == text:
             for raw in held.events:
                 tree = loads(raw[raw.index(b"data:") + 5 :].strip())
-                moved = {"output_index": where["output_index"], "sequence_number": self._number()}
+                moved = {**where, "sequence_number": self._number()}
                 out.append(frame({**tree, **moved}, kind))
-        elif text:
+        elif any(held.pieces):
             tree = {"type": kind, **where, "delta": text, "sequence_number": self._number()}
             out.append(frame(tree, kind))
         kind = f"response.{stem}.done"
         done = next((e.tree for e in held.told if e.tree.get("type") == kind), {})
         named = {"name": item.get("name")} if member == "arguments" else {}
         tree = {"type": kind, **where, **named, **done, member: text}
-        tree |= {"output_index": where["output_index"], "sequence_number": self._number()}
-        out.append(frame(tree, kind))
+        out.append(frame({**tree, **where, "sequence_number": self._number()}, kind))
 
     # Ends -----------------------------------------------------------------------------
 
@@ -368,6 +390,7 @@ class ResponsesRelay(OrderedRelay):
         leaving = self._drained()
         self._previous = self.output()
         self._kept += self._client_items()
+        self._item_ids |= self._new_ids
         self._restart()
         self._round += 1
         self._begin_round()
@@ -380,10 +403,10 @@ class ResponsesRelay(OrderedRelay):
         found: dict[int, Tree] = {}
         for place, item in enumerate(array(ended, "output")):
             if not is_call(item):
-                found[place] = item
+                found[place] = self._own_id(item)
         for index, item in self._whole_items.items():
             if index not in calls:
-                found.setdefault(index, item)
+                found.setdefault(index, self._own_id(item))
         for index, held in calls.items():
             found.pop(index, None)
             if held.state == "released":

@@ -33,7 +33,7 @@ _TEXT_HOLES = frozenset(
     }
 )
 """Members whose string values no judgement depends on."""
-_NUMBER_HOLES = frozenset({"created", "sequence_number"})
+_NUMBER_HOLES = frozenset({"sequence_number"})
 
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s"]')
 _NUMBER_TOKEN = re.compile(rb"[0-9]+")
@@ -71,10 +71,13 @@ class Template:
             end = found.end()
             if not data.startswith(literal, end):
                 return -1
-            if capture == _CAPTURE:
-                self.start, self.end = at, end
-            elif capture == _SEQUENCE:
-                self.number_start, self.number_end = at, end
+            if capture:
+                if capture == _CAPTURE:
+                    self.start = at
+                    self.end = end
+                else:
+                    self.number_start = at
+                    self.number_end = end
             at = end + length
         return at
 
