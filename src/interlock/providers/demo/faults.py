@@ -6,8 +6,9 @@ from interlock.providers.demo.model import FaultLine
 
 __all__ = ["GARBAGE_EVENT", "BrokenConnectionError", "faulty"]
 
-GARBAGE_EVENT = b'data: {"garbage": tru\n\n'
-"""What GARBAGE puts into a stream: an event whose data is no JSON."""
+_NONSENSE = b'{"garbage": tru'
+GARBAGE_EVENT = b"data: " + _NONSENSE + b"\n\n"
+"""What GARBAGE puts into a stream: an event (named as the next one) whose data is no JSON."""
 _STALL_S = 24 * 3_600.0
 
 
@@ -36,7 +37,7 @@ async def faulty(
             yield chunk
             continue
         if fault.kind == "garbage":
-            yield (GARBAGE_EVENT + chunk) if streamed else chunk[:left] + b'{"garbage": tru'
+            yield _named(chunk) + GARBAGE_EVENT + chunk if streamed else chunk[:left] + _NONSENSE
             left = -1
             if streamed:
                 continue
@@ -48,3 +49,9 @@ async def faulty(
         await sleep(_STALL_S)
     if fault.kind != "garbage":
         raise BrokenConnectionError("connection cut by the demo model, as asked")
+
+
+def _named(chunk: bytes) -> bytes:
+    """The `event:` line of a chunk, where the format has such."""
+    line, end, _ = chunk.partition(b"\n")
+    return line + end if line.startswith(b"event:") else b""

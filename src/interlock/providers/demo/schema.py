@@ -144,7 +144,7 @@ def _array(schema: _Schema, root: _Schema, source: Source, key: str, depth: int)
     least = _whole(schema.get("minItems"), 0)
     most = _whole(schema.get("maxItems"), max(least, 50))
     kind = _kind(item)
-    leaves = "const" not in item and kind in {"string", "number", "integer"} or "enum" in item
+    leaves = ("const" not in item and kind in {"string", "number", "integer"}) or "enum" in item
     found = source.items(key, {**item, "type": kind}) if leaves else None
     if found is None:
         wanted = max(least, min(1, most)) if depth < _MAX_DEPTH // 2 else least
