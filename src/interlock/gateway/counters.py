@@ -1,14 +1,13 @@
-"""What the gateway counts for `/metrics`, in the metrics' own words.
+"""Counts finished requests for `/metrics` and for the limits of their keys.
 
-One object for requests, decisions and upstream attempts; each call is a few dictionary
-look-ups, because two of them are made for every request.
+Each is a few dictionary look-ups, because both are made for every request.
 """
 
 from interlock.gateway.records import UsageRecord
-from interlock.providers.model import Target
+from interlock.limits.service import Limits
 from interlock.telemetry.metrics import GatewayMetrics, HistogramSeries, Series
 
-__all__ = ["MetricCounters"]
+__all__ = ["LimitCounter", "MetricsCounter"]
 
 _KINDS = ("input", "output", "cache_read", "cache_write", "reasoning")
 _MAX_BOUND = 4096
@@ -20,6 +19,7 @@ class _Bound:
     __slots__ = ("cost", "duration", "first_byte", "overhead", "tokens")
 
     def __init__(self, metrics: GatewayMetrics, record: UsageRecord) -> None:
+        # What the upstream calls the model: callers invent names, upstreams do not.
         labels = (record.provider, record.upstream_model)
         self.tokens: list[Series] = [metrics.tokens.child(*labels, kind) for kind in _KINDS]
         self.cost = metrics.cost.child(*labels)
@@ -30,24 +30,21 @@ class _Bound:
         self.overhead: HistogramSeries = metrics.overhead.child(record.endpoint)
 
 
-class MetricCounters:
-    """Counts into `GatewayMetrics`."""
+class MetricsCounter:
+    """Adds a request's tokens, cost and times to the metrics."""
 
     def __init__(self, metrics: GatewayMetrics) -> None:
         self._metrics = metrics
         self._bound: dict[tuple[str, str, str], _Bound] = {}
 
     def used(self, record: UsageRecord) -> None:
-        """One more request, with its tokens, price and times."""
+        """See `UsageCounter.used`. A side call adds its tokens and is no request of its own."""
         key = (record.endpoint, record.provider, record.upstream_model)
         bound = self._bound.get(key)
         if bound is None:
             bound = _Bound(self._metrics, record)
             if len(self._bound) < _MAX_BOUND:
                 self._bound[key] = bound
-        self._metrics.requests.child(
-            record.surface, record.endpoint, record.provider, str(record.status)
-        ).inc()
         amounts = (
             record.input_tokens,
             record.output_tokens,
@@ -60,16 +57,25 @@ class MetricCounters:
                 series.inc(amount)
         if record.cost:
             bound.cost.inc(record.cost)
+        if record.role != "main":
+            return
+        self._metrics.requests.child(
+            record.surface, record.endpoint, record.provider, str(record.status)
+        ).inc()
         bound.duration.observe(record.duration_s)
         if record.first_byte_s is not None:
             bound.first_byte.observe(record.first_byte_s)
         bound.overhead.observe(max(0.0, record.duration_s - record.upstream_s))
 
-    def decided(self, verdict: str, reason: str) -> None:
-        """One more decision."""
-        self._metrics.decisions.child("control", verdict, reason).inc()
 
-    def on_attempt(self, target: Target, outcome: str, seconds: float) -> None:
-        """One more attempt at an upstream."""
-        del seconds
-        self._metrics.upstream_attempts.child(target.provider, target.deployment, outcome).inc()
+class LimitCounter:
+    """Takes a request's tokens and cost from its key's limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+
+    def used(self, record: UsageRecord) -> None:
+        """See `UsageCounter.used`."""
+        self._limits.spent(
+            record.key_id, tokens=record.input_tokens + record.output_tokens, cost=record.cost
+        )

@@ -42,7 +42,7 @@ class Limits(Protocol):
         """
         ...
 
-    def spent(self, key: KeyInfo, *, tokens: int, cost: float | None) -> None:
+    def spent(self, key_id: str, *, tokens: int, cost: float | None) -> None:
         """Counts what an admitted request used."""
         ...
 
@@ -92,13 +92,13 @@ class MemoryLimits:
         self._check_rates(key)
         return None
 
-    def spent(self, key: KeyInfo, *, tokens: int, cost: float | None) -> None:
+    def spent(self, key_id: str, *, tokens: int, cost: float | None) -> None:
         """See `Limits.spent`."""
-        bucket = self._tokens.get(key.id)
+        bucket = self._tokens.get(key_id)
         if bucket is not None and tokens > 0:
             bucket.spend(tokens, now=self._monotonic())
         if cost:
-            budget = self._budgets.get(key.id)
+            budget = self._budgets.get(key_id)
             if budget is not None and budget.month == self._month():
                 budget.cost += cost
 

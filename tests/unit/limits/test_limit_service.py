@@ -97,7 +97,7 @@ def test_tokens_used_by_one_request_hold_the_next_one() -> None:
     limits = MemoryLimits(clock, Ledger())
     key = make_key(tokens_per_minute=600)
     limits.admit(key)
-    limits.spent(key, tokens=1200, cost=None)
+    limits.spent(key.id, tokens=1200, cost=None)
 
     with pytest.raises(RateLimitedError, match="600 tokens") as caught:
         limits.admit(key)
@@ -112,7 +112,7 @@ def test_a_request_held_for_its_tokens_is_not_counted_as_a_request() -> None:
     limits = MemoryLimits(clock, Ledger())
     key = make_key(tokens_per_minute=60, requests_per_minute=2)
     limits.admit(key)
-    limits.spent(key, tokens=61, cost=None)
+    limits.spent(key.id, tokens=61, cost=None)
     for _ in range(5):
         with pytest.raises(RateLimitedError, match="tokens"):
             limits.admit(key)
@@ -127,7 +127,7 @@ async def test_a_spent_budget_refuses_until_the_next_month() -> None:
     key = make_key(monthly_cost=1.0)
     ledger.cost = 0.6
     await wait_for(limits.admit(key))
-    limits.spent(key, tokens=10, cost=0.5)
+    limits.spent(key.id, tokens=10, cost=0.5)
 
     with pytest.raises(QuotaExceededError, match=r"\$1.00 for January 2026") as caught:
         limits.admit(key)
@@ -159,10 +159,10 @@ async def test_spending_of_other_processes_is_seen_after_a_while_and_own_is_not_
     limits = MemoryLimits(clock, ledger, LimitSettings(refresh_s=60))
     key = make_key(monthly_cost=5)
     await wait_for(limits.admit(key))
-    limits.spent(key, tokens=1, cost=3.0)
+    limits.spent(key.id, tokens=1, cost=3.0)
     clock.advance(61)
     await wait_for(limits.admit(key))
-    limits.spent(key, tokens=1, cost=1.0)
+    limits.spent(key.id, tokens=1, cost=1.0)
     assert limits.admit(key) is None
     ledger.cost = 6.0
     clock.advance(61)
