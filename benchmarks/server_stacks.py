@@ -40,7 +40,7 @@ def study(
     markdown: Annotated[bool, typer.Option(help="Print the table as Markdown.")] = False,
 ) -> None:
     """Measure the server stacks side by side and print what each costs."""
-    remarks = Console(stderr=True)
+    remarks = Console(stderr=True, markup=False, highlight=False)
     install_all(remarks.print, only=("wrk and nginx", "server stacks"))
     if missing := missing_tools():
         remarks.print(f"cannot measure without: {', '.join(missing)}", style="bold red")
@@ -70,7 +70,7 @@ def study(
     elif markdown:
         sys.stdout.write("\n".join(sheet_as_markdown(table(results))) + "\n")
     else:
-        print_sheet(table(results), Console(width=150))
+        print_sheet(table(results), Console(markup=False, width=150))
 
 
 def table(results: Results) -> Sheet:

@@ -64,7 +64,7 @@ def bench(
     loopback. Runs are short, bounded and rotate over the gateways; ratios pair
     runs of the same rotation.
     """
-    remarks = Console(stderr=True)
+    remarks = Console(stderr=True, markup=False, highlight=False)
     plan = _plan(profile, only or [], duration, reps, concurrency)
     failures = install_all(remarks.print) if install or install_only else {}
     if missing := missing_tools():
@@ -120,8 +120,7 @@ def _deliver(results: Results, plan: Plan, *, as_json: bool, write: bool) -> Non
     if as_json:
         sys.stdout.write(raw + "\n")
         return
-    terminal = Console()
-    print_report(results, terminal if terminal.is_terminal else Console(width=160))
+    print_report(results, Console(markup=False, width=None if sys.stdout.isatty() else 160))
     where = f"{RESULTS_MD} and {place}" if write else f"{place} (RESULTS.md is as it was)"
     Console(stderr=True).print(f"written: {where}", highlight=False)
 

@@ -10,6 +10,7 @@ from benchmarks.rig.workloads import LOAD_WORKLOADS, WORKLOADS
 __all__ = ["FULL", "PROFILES", "QUICK", "Plan", "PlanError", "narrowed"]
 
 MAIN_CONCURRENCY = 32
+LEVELS = (1, MAIN_CONCURRENCY, 128)
 SOAK = "soak"
 POLICY = "policy"
 PARTS = (*WORKLOADS, SOAK, POLICY)
@@ -29,7 +30,7 @@ class Plan:
     """Repetitions at the main concurrency, where the goals are judged."""
     side_reps: int
     """Repetitions at the others."""
-    concurrency: tuple[int, ...] = (1, 32, 128)
+    concurrency: tuple[int, ...] = LEVELS
     rows: tuple[str, ...] = ROW_NAMES
     parts: tuple[str, ...] = PARTS
     paced_streams: int
@@ -42,7 +43,11 @@ class Plan:
     @property
     def complete(self) -> bool:
         """Whether nothing was left out, so that the outcome may replace the last one."""
-        return set(self.rows) == set(ROW_NAMES) and set(self.parts) == set(PARTS)
+        return (
+            set(self.rows) == set(ROW_NAMES)
+            and set(self.parts) == set(PARTS)
+            and set(LEVELS) <= set(self.concurrency)
+        )
 
     def cells(self) -> list[tuple[str, int, int]]:
         """(workload, concurrency, repetitions) of every load cell, in order."""

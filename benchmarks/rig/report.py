@@ -20,6 +20,7 @@ from benchmarks.rig.results import Results
 from benchmarks.rig.workloads import LOAD_WORKLOADS, Workload
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["Sheet", "as_markdown", "print_report", "print_sheet", "sheet_as_markdown", "sheets"]
 
@@ -62,7 +63,7 @@ def print_sheet(sheet: Sheet, console: Console) -> None:
     for position, name in enumerate(sheet.head):
         table.add_column(name, justify="right" if position else "left")
     for row in sheet.rows:
-        table.add_row(*row, style=STYLES.get(row[-1]))
+        table.add_row(*map(Text, row), style=STYLES.get(row[-1]))
     console.print(table)
 
 

@@ -313,6 +313,8 @@ def hot_protocol() -> type[asyncio.Protocol]:
                 self.transport.write(SSE_HEAD)
                 pieces = await stream(port, path, body)
                 while (piece := await pieces.get()) is not None:
+                    if self.transport.is_closing():
+                        return
                     self.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
                     if self.flow.write_paused:
                         await self.flow.drain()

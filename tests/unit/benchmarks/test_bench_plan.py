@@ -48,3 +48,8 @@ def test_both_profiles_cover_every_workload_at_the_main_concurrency() -> None:
 
 def test_the_quick_profile_fits_in_twelve_minutes() -> None:
     assert QUICK.seconds() < 12 * 60
+
+
+def test_a_run_that_leaves_a_level_out_does_not_replace_the_results() -> None:
+    assert not narrowed(QUICK, concurrency=[32]).complete
+    assert narrowed(QUICK, duration_s=1, reps=1).complete
