@@ -110,9 +110,10 @@ class Attempt:
             )
         except TransportError as fault:
             return self._broken(turn, fault)
-        except asyncio.CancelledError:
+        except BaseException as error:
             lane.breaker.abandoned()
-            self._report(turn, "cancelled")
+            gone = isinstance(error, asyncio.CancelledError)
+            self._report(turn, "cancelled" if gone else "internal_error")
             raise
         if 200 <= exchange.status < 300:
             return self._served(request, turn, exchange)
@@ -159,9 +160,12 @@ class Attempt:
         lane, key = turn.lane, turn.key
         now = self._now()
         byok = request.byok is not None
-        secrets = [key.secret, *(other.secret for other in lane.provider.keys.keys)]
         error, again = status_error(
-            exchange, turn.target, byok=byok, secrets=secrets, wall=self._clock.now()
+            exchange,
+            turn.target,
+            byok=byok,
+            secrets=[key.secret, *lane.provider.secrets],
+            wall=self._clock.now(),
         )
         if exchange.status >= 500 or exchange.status == 408:
             lane.breaker.failed(now)
@@ -179,6 +183,8 @@ class Attempt:
     def _rest(turn: Turn, status: int, retry_after_s: float | None, now: float) -> bool:
         """Lets the key rest if it is to blame; whether another one is ready."""
         key, pool = turn.key, turn.lane.provider.keys
+        if not key.secret:
+            return False
         if status == 429:
             key.rest(now, retry_after_s)
         elif status in (401, 402) and pool.several:
@@ -216,8 +222,8 @@ def callers_key(secret: str, header: str) -> KeyState:
 
 def _allowed(request: Request, lane: Lane) -> bytes:
     """The caller's header lines without those the operator has set for this provider."""
-    forced = {name.lower() for name in lane.provider.settings.headers}
-    if not forced & request.given:
+    forced = lane.provider.forced
+    if not forced.keys() & request.given:
         return request.lines
     return header_lines((n, v) for n, v in request.headers if n.lower() not in forced)
 

@@ -14,7 +14,7 @@ from interlock.providers.in_process import InProcessUpstream
 from interlock.providers.registry import ADAPTERS
 from interlock.providers.router import Observer, Router
 from interlock.providers.runtime import Provider
-from interlock.providers.settings import ProviderSettings, UpstreamSettings
+from interlock.providers.settings import ProviderSettings, UpstreamSettings, built_in
 
 __all__ = ["build_upstreams"]
 
@@ -32,14 +32,16 @@ def build_upstreams(
     """The upstreams of this process.
 
     `demo` is the model that serves provider `demo` when no base URL is set for it. `draw`
-    gives numbers in 0..1 for weights and jitter, `watchdog` keeps the time-outs. Needs no running event loop yet.
+    gives numbers in 0..1 for weights and jitter, `watchdog` keeps the time-outs. Needs no
+    running event loop yet.
     """
     clock = clock or SystemClock()
     if watchdog is None:
         watchdog = Watchdog(clock.monotonic)
     sections = dict(settings.providers)
-    for name, kind in BUILT_IN.items():
-        sections.setdefault(name, ProviderSettings(kind=kind))
+    for name in BUILT_IN:
+        if name not in sections:
+            sections[name] = built_in(name)
     providers = {
         name: _provider(name, section, settings, watchdog, demo)
         for name, section in sections.items()

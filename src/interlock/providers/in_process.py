@@ -79,7 +79,6 @@ class _Run:
         try:
             answer = await upstream.handle(prepared.method, prepared.path, headers, body)
             self._stage = "body"
-            exchange.alive()
             exchange.head(
                 answer.status,
                 {
@@ -88,9 +87,9 @@ class _Run:
                 },
             )
             async for piece in answer.body:
-                exchange.alive()
                 if piece:
                     exchange.body(piece)
+                    exchange.alive()
                 await self._ready.wait()
         except asyncio.CancelledError:
             exchange.fail(_broken("upstream was stopped", self._stage))

@@ -48,10 +48,14 @@ class KeyState:
         return f"KeyState({self.name!r})"
 
     def rest(self, now: float, wait_s: float | None) -> float:
-        """A 429: rests as told, else for a second, doubled each time in a row."""
+        """A 429: rests as told, else for a second, doubled each time in a row.
+
+        Several at once (requests that were under way together) count as one.
+        """
+        if now >= self.rests_until:
+            self._strikes = min(self._strikes + 1, 10)
         if wait_s is None:
-            wait_s = min(_FIRST_REST_S * 2**self._strikes, _MAX_REST_S)
-        self._strikes = min(self._strikes + 1, 10)
+            wait_s = min(_FIRST_REST_S * 2.0 ** max(self._strikes - 1, 0), _MAX_REST_S)
         self.rests_until = max(self.rests_until, now + wait_s)
         return wait_s
 

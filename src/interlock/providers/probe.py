@@ -9,7 +9,7 @@ from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
 from interlock.providers.catalog import BUILT_IN, KINDS
 from interlock.providers.model import Target, Upstreams
-from interlock.providers.settings import ProviderSettings, UpstreamSettings
+from interlock.providers.settings import ProviderSettings, UpstreamSettings, built_in
 from interlock.providers.wire.exchange import FormatName
 
 __all__ = ["ProbeResult", "probe", "section"]
@@ -37,7 +37,7 @@ def section(settings: UpstreamSettings, name: str) -> ProviderSettings | None:
     """Settings of a provider, configured or built in; None: there is no such provider."""
     if name in settings.providers:
         return settings.providers[name]
-    return ProviderSettings(kind=BUILT_IN[name]) if name in BUILT_IN else None
+    return built_in(name) if name in BUILT_IN else None
 
 
 async def probe(

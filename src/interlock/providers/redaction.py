@@ -6,6 +6,7 @@ theirs that a person, log or error might show goes through here.
 
 import re
 from collections.abc import Iterable
+from urllib.parse import quote
 
 __all__ = ["MAX_SHOWN_BYTES", "redact"]
 
@@ -23,13 +24,16 @@ def redact(data: bytes, secrets: Iterable[str]) -> bytes:
 
     `data` may itself be a cut text: a secret whose beginning ends it is removed as well.
     """
-    for secret in secrets:
-        raw = secret.encode("latin-1", "replace")
-        if not raw:
-            continue
+    for raw in {form for secret in secrets if secret for form in _forms(secret)}:
         data = data.replace(raw, _MARK)
         for length in range(min(len(raw) - 1, len(data)), 3, -1):
             if data.endswith(raw[:length]):
                 data = data[:-length] + _MARK
                 break
     return _SHAPES.sub(_MARK, data)[:MAX_SHOWN_BYTES]
+
+
+def _forms(secret: str) -> set[bytes]:
+    """The ways a text may spell it: as it is, in JSON (two habits), in a URL."""
+    spelled = {secret, secret.replace("/", "\\/"), quote(secret, safe=""), quote(secret)}
+    return {text.encode("latin-1", "replace") for text in spelled}

@@ -20,6 +20,8 @@ from interlock.providers.wire.exchange import FormatName
 __all__ = ["Lane", "Provider"]
 
 _FIXED = (("accept-encoding", "identity"),)
+_SECRET_LENGTH = 12
+"""A configured header value of that length may well be a token."""
 _AGENT = f"interlock/{__version__}"
 
 
@@ -32,11 +34,13 @@ class Provider:
         "adapter",
         "client",
         "configured",
+        "forced",
         "formats",
         "key_header",
         "keys",
         "name",
         "row",
+        "secrets",
         "settings",
     )
 
@@ -59,6 +63,15 @@ class Provider:
             ]
             or [KeyState("none", "", self.key_header)]
         )
+        self.forced = {
+            header.lower(): value.get_secret_value() for header, value in settings.headers.items()
+        }
+        """Headers the operator has set, lower-case; no caller replaces them."""
+        self.secrets = tuple(
+            [key.secret for key in self.keys.keys]
+            + [value for value in self.forced.values() if len(value) >= _SECRET_LENGTH]
+        )
+        """What must not be shown of an upstream's texts."""
         names = settings.models
         self._allowed = None if names is None else {n for n in names if not n.endswith("*")}
         self._allowed_prefixes = tuple(n[:-1] for n in names or () if n.endswith("*"))
@@ -134,7 +147,7 @@ class Lane:
         path = provider.adapter.path(operation, wire, self.model)
         if path is None or provider.client is None:
             return None
-        forced = {name.lower(): value for name, value in provider.settings.headers.items()}
+        forced = provider.forced
         defaults = [("user-agent", _AGENT), *provider.row.headers]
         headers = [
             *_FIXED,

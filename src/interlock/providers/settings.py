@@ -37,6 +37,7 @@ __all__ = [
     "TimeoutSettings",
     "UpstreamSettings",
     "UpstreamSettingsError",
+    "built_in",
     "load_settings",
 ]
 
@@ -162,7 +163,8 @@ class ProviderSettings(_Section):
     breaker: BreakerSettings = BreakerSettings()
     max_concurrency: int = Field(default=512, ge=1)
     max_body_bytes: int = Field(default=64 << 20, ge=1024)
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Sent with every request; treated as secrets, since tokens are what they usually are."""
     ca_file: str | None = None
     proxy: SecretStr | None = None
     byok: bool = True
@@ -189,10 +191,10 @@ class ProviderSettings(_Section):
 
     @field_validator("headers")
     @classmethod
-    def _headers(cls, value: dict[str, str]) -> dict[str, str]:
+    def _headers(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name, text in value.items():
             try:
-                header_lines([(name, text)])
+                header_lines([(name, text.get_secret_value())])
             except BadHeaderError:
                 msg = f"header `{name!r}` cannot be sent"
                 raise ValueError(msg) from None
@@ -279,8 +281,10 @@ class UpstreamSettings(_Section):
         providers = {}
         for name, section in data.get("providers", {}).items():
             raw = section
-            if isinstance(section, Mapping) and "kind" not in section:
-                raw = {**section, "kind": BUILT_IN.get(name, "compatible")}
+            if isinstance(section, Mapping):
+                raw = {"kind": BUILT_IN.get(name, "compatible"), **section}
+                if raw["kind"] == "demo":
+                    raw = {**_SCRIPTED, **raw}
             providers[name] = raw
         return {**data, "providers": providers}
 
@@ -314,6 +318,19 @@ class UpstreamSettings(_Section):
                 if deployment.key is not None and deployment.key not in names:
                     _wrong(where, f"key `{deployment.key}` is not in the provider's pool")
         return self
+
+
+_SCRIPTED = {
+    "retries": {"attempts": 0},
+    "breaker": {"failures": 1_000_000, "minimum": 1_000_000},
+}
+"""The demo model fails when it is told to: one caller's script must not hurt another's."""
+
+
+def built_in(name: str) -> ProviderSettings:
+    """Settings of a provider of `catalog.BUILT_IN` that nobody configured."""
+    kind = BUILT_IN[name]
+    return ProviderSettings.model_validate({"kind": kind, **(_SCRIPTED if kind == "demo" else {})})
 
 
 def _wrong(key: str, problem: str) -> None:

@@ -417,16 +417,28 @@ async def test_an_answer_that_trickles_on_hits_the_total_time(up: ScriptedUpstre
     rig.client.close()
 
 
-async def test_slow_headers_count_as_silence(up: ScriptedUpstream) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [b"HTTP/1.1 200 OK\r\nx-slow: ", chunked(end=False)],
+    ids=["slow headers", "headers at once"],
+)
+async def test_until_the_body_begins_the_first_byte_time_holds(
+    up: ScriptedUpstream, start: bytes
+) -> None:
     rig = Rig(up, first_byte_s=30.0, idle_s=10.0)
-    up.script.append(sends(b"HTTP/1.1 200 OK\r\nx-slow: ", then="stall"))
-    call = asyncio.ensure_future(rig.fault())
+    up.script.append(sends(start, then="stall"))
+    call = asyncio.ensure_future(rig.fault(stream=True))
     await up.requests(1)
     await until(lambda: began(rig))
-    rig.clock.advance(11.0)
+    rig.clock.advance(29.0)
+    rig.watchdog.sweep()
+    assert not call.done()
+    rig.clock.advance(2.0)
     rig.watchdog.sweep()
 
-    assert (await call).error_code == "upstream_timeout"
+    fault = await call
+    assert (fault.error_code, "did not begin" in fault.message) == ("upstream_timeout", True)
+    await up.all_closed()
     rig.client.close()
 
 

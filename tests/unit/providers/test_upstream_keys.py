@@ -67,9 +67,15 @@ def test_the_only_key_rests_too() -> None:
 def test_rests_without_a_hint_double_until_the_key_serves() -> None:
     key = pool("a").keys[0]
 
-    assert [key.rest(0.0, None) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [key.rest(t * 100.0, None) for t in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     key.served()
-    assert key.rest(0.0, None) == 1
+    assert key.rest(900.0, None) == 1
+
+
+def test_refusals_that_come_together_count_once() -> None:
+    key = pool("a").keys[0]
+
+    assert [key.rest(0.0, None) for _ in range(8)] == [1] * 8
 
 
 def test_a_pinned_key_is_never_replaced_by_another() -> None:
@@ -173,6 +179,11 @@ def test_a_secret_survives_nowhere(before: bytes, after: bytes) -> None:
     shown = redact(before + KEY.encode() + after + KEY.encode(), [KEY])
 
     assert KEY.encode() not in shown
+
+
+@pytest.mark.parametrize("spelled", ["mykey\\/+0123456789", "mykey%2F%2B0123456789"])
+def test_a_secret_is_found_in_other_spellings(spelled: str) -> None:
+    assert redact(f"<{spelled}>".encode(), [KEY]) == b"<[redacted]>"
 
 
 @pytest.mark.parametrize("length", [5, 10, len(KEY) - 1])

@@ -161,7 +161,6 @@ class Connection(asyncio.Protocol):
             # Nobody asked: a notice before closing, or an answer too many.
             self.abandon()
             return
-        exchange.alive()
         if not self._received:
             self._received = True
             self._odd_version = data[:9] != b"HTTP/1.1 "
@@ -175,7 +174,9 @@ class Connection(asyncio.Protocol):
             self._keep = False
         if self._complete:
             self._settle(exchange)
-        elif self._barren > _MAX_BARREN_BYTES and self._exchange is exchange:
+            return
+        exchange.alive()
+        if self._barren > _MAX_BARREN_BYTES and self._exchange is exchange:
             what = "head" if self._in_head else "framing"
             self._fault = _malformed(f"{what} of the answer is longer than {_MAX_HEAD_BYTES} bytes")
             self._refuse(exchange)

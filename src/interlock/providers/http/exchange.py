@@ -78,6 +78,7 @@ class Exchange:
     """See the module. `streaming`: pull pieces under back-pressure, else collect all."""
 
     __slots__ = (
+        "_begun",
         "_first_s",
         "_idle_s",
         "_inflater",
@@ -122,6 +123,7 @@ class Exchange:
         self._parts: list[bytes] = []
         self._size = 0
         self._paused = False
+        self._begun = False
         self._sink: Sink | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.deadline = deadline
@@ -144,9 +146,14 @@ class Exchange:
         self._watchdog.watch(self)
 
     def alive(self) -> None:
-        """Bytes came in: the idle time-out starts anew."""
-        deadline = self._watchdog.now() + self._idle_s
-        self.deadline = deadline if deadline < self._total else self._total
+        """Bytes came in: within the body, the idle time-out starts anew.
+
+        Until the body begins the first-byte time-out holds: many servers send the head of
+        a stream at once and think afterwards.
+        """
+        if self._begun and not self._paused:
+            deadline = self._watchdog.now() + self._idle_s
+            self.deadline = deadline if deadline < self._total else self._total
 
     def head(self, status: int, raw: dict[bytes, bytes]) -> None:
         """The answer's head. Raises InflateError for a content-encoding we cannot undo."""
@@ -161,6 +168,7 @@ class Exchange:
 
     def body(self, data: bytes) -> None:
         """A piece of body. Raises InflateError for damaged compression."""
+        self._begun = True
         if self._inflater is not None:
             data = self._inflater.feed(data)
             if not data:
@@ -204,10 +212,10 @@ class Exchange:
         stage = link.stage()
         if now >= self._total:
             message = "upstream did not finish within the total time allowed"
-        elif stage == "body":
+        elif self._begun:
             message = f"upstream sent nothing for {self._idle_s:g} s in the middle of its answer"
         else:
-            message = f"upstream sent no byte of an answer within {self._first_s:g} s"
+            message = f"upstream did not begin its answer within {self._first_s:g} s"
         link.abandon()
         self.fail(TransportError(message, code="upstream_timeout", stage=stage))
 

@@ -73,7 +73,7 @@ class Prepared:
 
     method: str
     path: str
-    headers: tuple[tuple[str, str], ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
     prefix: bytes = field(repr=False)
 
     @classmethod
