@@ -347,7 +347,7 @@ class IdentityAdmin:
             repository.first_admin() if wanted is None else repository.user(wanted.strip())
         )
         if user is None:
-            raise UserNotFoundError(wanted or "administrator")
+            raise UserNotFoundError(wanted)
         return user
 
     async def _account(

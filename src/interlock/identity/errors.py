@@ -49,8 +49,14 @@ class UserNotFoundError(InterlockError):
     kind: ClassVar[ErrorKind] = ErrorKind.NOT_FOUND
     code: ClassVar[str] = "user_not_found"
 
-    def __init__(self, wanted: str) -> None:
-        super().__init__(f"no user `{wanted}`")
+    def __init__(self, wanted: str | None) -> None:
+        if wanted is None:
+            super().__init__(
+                "there is no administrator yet",
+                hint="start the server once (`interlock serve`): it makes one",
+            )
+        else:
+            super().__init__(f"no user `{wanted}`")
 
 
 class AccountNotFoundError(InterlockError):

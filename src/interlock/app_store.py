@@ -1,0 +1,119 @@
+"""Opens the store of a server: schema, identity, ledger, wired together.
+
+The part of the composition root that the command line shares with the server. It
+names every `tables` module, so that the shared metadata is complete.
+"""
+
+from dataclasses import dataclass
+
+from pydantic import SecretStr
+
+import interlock.gateway.tables as gateway_tables
+import interlock.identity.tables as identity_tables
+from interlock.app_settings import AppSettings
+from interlock.gateway.history import History
+from interlock.gateway.recorder import BatchRecorder
+from interlock.gateway.repository import ToolPinRepository
+from interlock.identity.admin import IdentityAdmin
+from interlock.identity.audit import AuditLog
+from interlock.identity.bootstrap import Bootstrap, BootstrapResult
+from interlock.identity.keys import KeyService
+from interlock.kernel.clock import Clock, SystemClock
+from interlock.storage.engine import Database
+from interlock.storage.migrate import SchemaStatus, check_schema, migrate
+from interlock.storage.schema import metadata
+from interlock.storage.secrets import SecretBox
+
+__all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
+
+_TABLES = (gateway_tables, identity_tables)
+"""Importing them is what fills `metadata`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Everything that stands on the relational store of one server."""
+
+    settings: AppSettings
+    database: Database
+    secrets: SecretBox
+    audit: AuditLog
+    keys: KeyService
+    """Run `keys.run()` in a task group as long as requests are served."""
+    admin: IdentityAdmin
+    bootstrap: Bootstrap
+    history: History
+    pins: ToolPinRepository
+    recorder: BatchRecorder
+    """Not started; `recorder.start()` starts its thread."""
+
+    async def first_start(self) -> BootstrapResult:
+        """Makes what a server needs to be used; print what it returns, once."""
+        given = self.settings.bootstrap
+        return await self.bootstrap.run(
+            admin_email=given.admin_email,
+            admin_password=_clear(given.admin_password),
+            key=_clear(given.bootstrap_key),
+        )
+
+    async def close(self) -> None:
+        """Stops the recorder, writing or spooling what it holds, then closes the database."""
+        await self.recorder.stop()
+        await self.database.close()
+
+
+def open_database(settings: AppSettings) -> Database:
+    """The database of a server; connects to nothing yet.
+
+    Raises:
+        StoreUrlError: the URL names no supported store.
+    """
+    return Database(
+        settings.database_url,
+        pool_size=settings.store.pool_size,
+        connect_timeout_s=settings.store.connect_timeout_s,
+    )
+
+
+def migrate_store(settings: AppSettings, *, retry: bool = False) -> tuple[str, ...]:
+    """Brings the schema up to date; see `storage.migrate.migrate`. Blocks."""
+    database = open_database(settings)
+    return migrate(database, metadata, retry=retry, lock_s=settings.store.migration_lock_s)
+
+
+def check_store(settings: AppSettings) -> SchemaStatus:
+    """Where the schema stands; changes nothing. Blocks."""
+    return check_schema(open_database(settings), metadata)
+
+
+def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
+    """Builds everything on a migrated store. Inside or outside an event loop.
+
+    Raises:
+        SecretKeyError: the master key cannot be used.
+        StoreUrlError: the URL names no supported store.
+    """
+    clock = clock or SystemClock()
+    database = open_database(settings)
+    secrets = SecretBox.load(settings.data, _clear(settings.bootstrap.secret_key))
+    audit = AuditLog(database, clock)
+    keys = KeyService(database, secrets, settings=settings.keys, clock=clock)
+    admin = IdentityAdmin(database, secrets, audit, clock, keys=keys)
+    return Store(
+        settings=settings,
+        database=database,
+        secrets=secrets,
+        audit=audit,
+        keys=keys,
+        admin=admin,
+        bootstrap=Bootstrap(database, secrets, admin, audit, keys=keys),
+        history=History(database),
+        pins=ToolPinRepository(database),
+        recorder=BatchRecorder(
+            database, spool_dir=settings.data / "spool", settings=settings.recorder
+        ),
+    )
+
+
+def _clear(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -1,0 +1,244 @@
+"""`interlock decisions`: why was a tool call allowed or denied."""
+
+import contextlib
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.markup import escape
+
+from interlock.app_store import Store
+from interlock.cli.local import ConfigOption, DataOption, JsonOption, emit_json, grid, on_store, out
+from interlock.cli.when import parse_instant, shown_instant
+from interlock.gateway.history import DecisionFilter, DecisionPage
+from interlock.gateway.records import DecisionRecord
+from interlock.policy.model import Verdict
+
+__all__ = ["app"]
+
+app = typer.Typer(no_args_is_help=True, help="The decision log: what was allowed, denied, and why.")
+
+_VERDICTS = tuple(str(verdict) for verdict in Verdict)
+_SHORT = {
+    "denied": tuple(str(verdict) for verdict in Verdict if not verdict.allowed),
+    "allowed": tuple(str(verdict) for verdict in Verdict if verdict.allowed),
+}
+
+VerdictOption = Annotated[
+    list[str] | None,
+    typer.Option("--verdict", help=f"`denied`, `allowed`, or {', '.join(_VERDICTS)}; repeatable."),
+]
+ToolOption = Annotated[str | None, typer.Option("--tool", help="Tool name; `mail_*` for a prefix.")]
+RuleOption = Annotated[str | None, typer.Option("--rule", help="`send_email#0`, or `send_email`.")]
+LabelOption = Annotated[
+    str | None, typer.Option("--label", help="`pii`, or `tag:pii`, `producer:web`, `consumer:hr`.")
+]
+KeyOption = Annotated[str | None, typer.Option("--key", help="Key id, label or prefix.")]
+SessionOption = Annotated[str | None, typer.Option("--session", help="Session id.")]
+
+
+@app.command("list")
+def list_decisions(
+    *,
+    verdict: VerdictOption = None,
+    tool: ToolOption = None,
+    rule: RuleOption = None,
+    label: LabelOption = None,
+    key: KeyOption = None,
+    session: SessionOption = None,
+    since: Annotated[str | None, typer.Option(help="A date or a span such as `2h`.")] = None,
+    until: Annotated[str | None, typer.Option(help="A date or a span.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 50,
+    page: Annotated[str | None, typer.Option(help="Continue a list.")] = None,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List decisions, newest first.
+
+    Examples:
+
+        interlock decisions list --verdict denied --since 24h
+
+        interlock decisions list --tool send_email --label tag:pii --json
+    """
+    wanted = DecisionFilter(
+        verdicts=_verdicts(verdict),
+        tool=tool,
+        rule=rule,
+        label=label,
+        session_id=session,
+        since=parse_instant(since, "--since"),
+        until=parse_instant(until, "--until"),
+    )
+
+    async def work(store: Store) -> DecisionPage:
+        full = await _with_key(store, wanted, key)
+        return await store.history.decisions(full, limit=limit, page=page)
+
+    found = on_store(work, data=data, config=config)
+    if as_json:
+        emit_json({"decisions": found.decisions, "next": found.next})
+        return
+    if not found.decisions:
+        out.print("no decisions")
+        return
+    columns = ("when", "verdict", "tool", "rule", "session", "decision")
+    table = grid(*columns, whole=("decision",))
+    for record in found.decisions:
+        table.add_row(
+            shown_instant(record.at),
+            _colour(record.verdict),
+            escape(record.tool),
+            escape(record.rule or record.reason),
+            escape(record.session_id or "-"),
+            escape(record.id),
+        )
+    out.print(table)
+    if found.next:
+        out.print(f"more: add [bold]--page {escape(found.next)}[/]")
+
+
+@app.command("show")
+def show(
+    decision_id: Annotated[str, typer.Argument(metavar="ID")],
+    *,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one decision: the rule, its conditions, the labels and where they came from.
+
+    Examples:
+
+        interlock decisions show dec_0123456789abcdef01234567
+    """
+
+    async def work(store: Store) -> DecisionRecord:
+        return await store.history.decision(decision_id)
+
+    record = on_store(work, data=data, config=config)
+    if as_json:
+        emit_json(record)
+        return
+    out.print(f"{_colour(record.verdict)} [bold]{escape(record.tool)}[/] ({escape(record.reason)})")
+    facts = {
+        "decision": record.id,
+        "when": shown_instant(record.at),
+        "rule": record.rule,
+        "rule text": record.rule_text,
+        "policy": record.policy and f"{record.policy}:{record.rule_line or '?'}",
+        "key": record.key_id,
+        "session": record.session_id,
+        "request": record.request_id,
+        "call": record.call_id,
+        "trace": record.trace_id,
+        "took": f"{record.duration_s * 1e6:.0f} µs",
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"  [dim]{name:<10}[/] {escape(str(value))}")
+    out.print(f"  [dim]{'arguments':<10}[/] {escape(_arguments(record))}")
+    for title in ("caller", "labels", "lineage", "guards", "shadow"):
+        if member := getattr(record, title):
+            out.print(f"  [dim]{title:<10}[/] {escape(_json(member))}")
+    for rule in record.rules:
+        _print_rule(rule)
+
+
+@app.command("tail")
+def tail(
+    *,
+    verdict: VerdictOption = None,
+    tool: ToolOption = None,
+    rule: RuleOption = None,
+    label: LabelOption = None,
+    key: KeyOption = None,
+    session: SessionOption = None,
+    last: Annotated[int, typer.Option(min=0, max=1000, help="Show this many first.")] = 10,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many; default: never.")
+    ] = None,
+    poll: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 1.0,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show decisions as they are made; ends with Ctrl-C. With --json, one object a line.
+
+    Examples:
+
+        interlock decisions tail --verdict denied
+    """
+    wanted = DecisionFilter(
+        verdicts=_verdicts(verdict), tool=tool, rule=rule, label=label, session_id=session
+    )
+
+    async def work(store: Store) -> None:
+        full = await _with_key(store, wanted, key)
+        shown = 0
+        stream = store.history.follow(full, last=last, poll_s=poll)
+        async with contextlib.aclosing(stream):
+            async for record in stream:
+                _print_line(record, as_json=as_json)
+                shown += 1
+                if shown == count:
+                    return
+
+    with contextlib.suppress(KeyboardInterrupt):
+        on_store(work, data=data, config=config)
+
+
+async def _with_key(store: Store, wanted: DecisionFilter, key: str | None) -> DecisionFilter:
+    if key is None:
+        return wanted
+    return msgspec.structs.replace(wanted, key_id=(await store.admin.key(key)).id)
+
+
+def _verdicts(names: list[str] | None) -> tuple[str, ...]:
+    found: list[str] = []
+    for name in names or ():
+        if name in _SHORT:
+            found.extend(_SHORT[name])
+        elif name in _VERDICTS:
+            found.append(name)
+        else:
+            raise typer.BadParameter(
+                f"`{name}` is not one of denied, allowed, {', '.join(_VERDICTS)}",
+                param_hint="--verdict",
+            )
+    return tuple(dict.fromkeys(found))
+
+
+def _print_line(record: DecisionRecord, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(record).decode())
+        return
+    out.print(
+        f"[dim]{shown_instant(record.at)}[/] {_colour(record.verdict)} "
+        f"[bold]{escape(record.tool)}[/] {escape(record.rule or record.reason)} "
+        f"[dim]{escape(record.id)}[/]",
+        soft_wrap=True,
+    )
+
+
+def _print_rule(rule: dict[str, Any]) -> None:
+    state, text = str(rule.get("state", "")), str(rule.get("rule", ""))
+    where = f"{rule.get('policy', '')} line {rule.get('line', '?')}"
+    out.print(f"  [dim]{escape(state):<12}[/]{escape(text)} [dim]{escape(where)}[/]")
+    for condition in rule.get("conditions") or ():
+        if isinstance(condition, dict):
+            value = _json(condition.get("value"))
+            out.print(f"      {escape(str(condition.get('text', '')))} = {escape(value)}")
+
+
+def _arguments(record: DecisionRecord) -> str:
+    return "not kept" if record.args is None else _json(record.args)
+
+
+def _colour(verdict: str) -> str:
+    return f"[{'red' if verdict.endswith('denied') else 'green'}]{escape(verdict)}[/]"
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
