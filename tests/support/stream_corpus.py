@@ -619,7 +619,7 @@ def _failures() -> Iterator[Failure]:
             ("not_json", b"{oops}"),
             ("not_object", b"[1]"),
             ("half_json", b'{"id":"x","choi'),
-            ("bad_utf8", b'{"type":"\xff"}'),
+            ("bad_utf8", b'{"id":"\xff","type":"\xff"}'),
         ):
             bad = half + b"data: " + junk + b"\n\n"
             yield Failure(name=label, format=name, sse=bad, code="upstream_malformed")

@@ -5,12 +5,14 @@ neutral model. Nothing here knows a format.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
+import msgspec
 from msgspec import Struct, field
 
 from interlock.kernel.errors import InterlockError
 from interlock.providers.wire.errors import MalformedAnswerError, StreamOverflowError
+from interlock.providers.wire.halves import HalvesJoiner, has_halves, read_with_halves
 from interlock.providers.wire.model import (
     Event,
     Fault,
@@ -171,10 +173,13 @@ class Codec(Protocol):
 class StreamReader:
     """Base of the stream decoders: framing, JSON errors, and exactly one ending."""
 
+    shape: ClassVar[type[Struct]]
+    """What an event looks like."""
     truncated: ClassVar[str] = "the upstream closed the stream before its answer was complete"
 
     def __init__(self, *, max_event_bytes: int) -> None:
         self._sse = SseParser(max_event_bytes=max_event_bytes)
+        self._halves: HalvesJoiner | None = None
         self._over = False
         self._started = False
         self._next = 0
@@ -196,7 +201,18 @@ class StreamReader:
             raise
         except InterlockError as error:
             self._fault(out, error.message)
-        return out
+        return out if self._halves is None else self._halves.join(out)
+
+    def _mended(self, payload: bytes) -> Any:  # noqa: ANN401 - the shape of the format
+        """An event the fast reader refused, if only for halves of characters."""
+        if not has_halves(payload):
+            raise MalformedAnswerError("the upstream sent an event that is not one of its format")
+        try:
+            tree = read_with_halves(payload)
+        except ValueError as error:
+            raise MalformedAnswerError("the upstream sent an event that is not JSON") from error
+        self._halves = self._halves or HalvesJoiner()
+        return msgspec.convert(tree, type(self).shape)
 
     def eof(self) -> list[Event]:
         """The upstream closed: nothing when the answer was complete, else a fault."""
@@ -232,7 +248,6 @@ class StreamReader:
 
     def _prove(self, index: int, part: Thinking, out: list[Event]) -> None:
         """The proof of a thinking part that has just been seen whole."""
-        if part.encrypted is not None:
-            out.append(SignatureDelta(index=index, signature=part.encrypted, encrypted=True))
-        if part.signature is not None:
-            out.append(SignatureDelta(index=index, signature=part.signature))
+        if part.encrypted is not None or part.signature is not None:
+            proof = msgspec.structs.replace(part, text="")
+            out.append(SignatureDelta(index=index, proof=proof))

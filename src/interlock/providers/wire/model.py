@@ -117,8 +117,10 @@ class Thinking(Struct, frozen=True, kw_only=True, tag="thinking"):
     encrypted: str | None = None
     """Redacted or encrypted reasoning, opaque."""
     id: str | None = None
-    origin: Literal["messages", "responses"] | None = None
-    """Whose `signature` or `encrypted` this is; only that provider can read it."""
+    origin: Literal["chat", "messages", "responses"] | None = None
+    """Format of the upstream that made `signature` or `encrypted`; only it reads them."""
+    format: str | None = None
+    """What that upstream calls the kind of its proof, where it says (Chat Completions)."""
 
 
 class Refusal(Struct, frozen=True, kw_only=True, tag="refusal"):
@@ -314,14 +316,10 @@ class TextDelta(Struct, frozen=True, kw_only=True, tag="text_delta"):
 
 
 class SignatureDelta(Struct, frozen=True, kw_only=True, tag="signature_delta"):
-    """The signature (or, with `encrypted`, the opaque blob) of thinking part `index`."""
+    """The proof of thinking part `index`, at most once: everything of it but its text."""
 
     index: int
-    signature: str
-    encrypted: bool = False
-    id: str | None = None
-    """Of the reasoning item, when it was not known at the start."""
-    origin: Literal["messages", "responses"] | None = None
+    proof: Thinking
 
 
 class ArgumentsDelta(Struct, frozen=True, kw_only=True, tag="arguments_delta"):

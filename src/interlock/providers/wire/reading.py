@@ -12,6 +12,7 @@ from interlock.providers.wire.errors import (
     MalformedAnswerError,
     UntranslatableError,
 )
+from interlock.providers.wire.halves import has_halves, read_mended
 
 __all__ = [
     "JSON_ERRORS",
@@ -148,12 +149,22 @@ def object_text(arguments: str) -> Tree | None:
     return value if isinstance(value, dict) else None
 
 
+def _mended(body: bytes, error: Exception) -> object:
+    """A body the fast reader refused, if only for halves of characters."""
+    if has_halves(body):
+        try:
+            return read_mended(body)
+        except (ValueError, RecursionError):
+            pass
+    raise MalformedAnswerError("the upstream's answer is not JSON") from error
+
+
 def answer_tree(body: bytes) -> Tree:
     """An upstream's body as an object. Raises `MalformedAnswerError`."""
     try:
         tree = msgspec.json.decode(body)
     except JSON_ERRORS as error:
-        raise MalformedAnswerError("the upstream's answer is not JSON") from error
+        tree = _mended(body, error)
     if not isinstance(tree, dict):
         raise MalformedAnswerError("the upstream's answer is not an object")
     return tree

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from interlock.providers.wire import chat, messages, responses
 from interlock.providers.wire.codec import Codec
 from interlock.providers.wire.exchange import Exchange, FormatName
+from interlock.providers.wire.relay import client, relay_exchange
 from interlock.providers.wire.translate import Translation
 
-__all__ = ["FORMATS", "exchange"]
+__all__ = ["FORMATS", "client", "exchange"]
 
 FORMATS: Mapping[FormatName, Codec] = {
     "chat": chat,
@@ -32,4 +33,6 @@ def exchange(
     `now` (seconds since the epoch) dates answers whose upstream format does not;
     `new_id` (of a prefix) names Responses answers of upstreams of other formats.
     """
+    if client == upstream:
+        return relay_exchange(client)
     return Translation(client, upstream, FORMATS, now, new_id)

@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from interlock.providers.wire.calls import CallIds, decidable
 from interlock.providers.wire.codec import StreamDecoder, StreamEncoder
 from interlock.providers.wire.errors import StreamOverflowError
 from interlock.providers.wire.exchange import Ended, Failed, Forward, Held, Step
@@ -82,12 +83,7 @@ class Round:
         """The proof of thinking part `event.index`."""
         part = self._parts.get(event.index)
         if isinstance(part, Thinking):
-            self._parts[event.index] = Thinking(
-                signature=part.signature if event.encrypted else event.signature,
-                encrypted=event.signature if event.encrypted else part.encrypted,
-                id=event.id or part.id,
-                origin=event.origin or part.origin,
-            )
+            self._parts[event.index] = event.proof
 
     def parts(self) -> list[Part]:
         """All parts so far, in order."""
@@ -143,6 +139,7 @@ class TranslatedStream:
         self._open: dict[int, _Collected] = {}
         """Calls being told, by part index."""
         self._held_bytes = 0
+        self._ids = CallIds()
         self._waiting: deque[Event | _Collected] = deque()
         """An undecided call and what came after it."""
         self._out = bytearray()
@@ -241,7 +238,7 @@ class TranslatedStream:
         arguments = "".join(collected.fragments)
         self._held_bytes -= len(arguments)
         call = msgspec.structs.replace(collected.call, arguments=arguments or "{}")
-        collected.call = self._names.restore(call)
+        collected.call = self._names.restore(decidable(call, self._ids))
         self._waiting.append(collected)
         return Held(call=collected.call, release=partial(self._release, collected))
 

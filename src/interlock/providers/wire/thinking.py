@@ -42,10 +42,11 @@ _PREFIX = "ilk1."
 
 
 class _Packed(Struct, array_like=True):
-    origin: Literal["messages", "responses"] | None
+    origin: Literal["chat", "messages", "responses"] | None
     id: str | None
     signature: str | None
     encrypted: str | None
+    format: str | None = None
 
 
 def budget_of(reasoning: Reasoning) -> int | None:
@@ -72,7 +73,11 @@ def pack(part: Thinking) -> str | None:
     if part.signature is None and part.encrypted is None:
         return None
     packed = _Packed(
-        origin=part.origin, id=part.id, signature=part.signature, encrypted=part.encrypted
+        origin=part.origin,
+        id=part.id,
+        signature=part.signature,
+        encrypted=part.encrypted,
+        format=part.format,
     )
     return _PREFIX + base64.urlsafe_b64encode(msgspec.json.encode(packed)).decode()
 
@@ -92,4 +97,5 @@ def unpack(blob: str, text: str = "") -> Thinking | None:
         encrypted=packed.encrypted,
         id=packed.id,
         origin=packed.origin,
+        format=packed.format,
     )

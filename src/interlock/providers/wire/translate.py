@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from interlock.providers.wire.calls import decidable_parts
 from interlock.providers.wire.codec import Codec, View
 from interlock.providers.wire.edits import apply, with_earlier_items
 from interlock.providers.wire.errors import InvalidRequestError
@@ -133,6 +134,7 @@ class Translation:
         """See `Exchange`."""
         response = self._upstream.decode_response(answer_tree(body))
         response = self._stamped(response)
+        response = msgspec.structs.replace(response, parts=decidable_parts(response.parts))
         self._round.whole(response.parts)
         view = msgspec.structs.replace(self._view, answer_id=self._fresh_id())
         return TranslatedAnswer(response, self._client, view, self._names)

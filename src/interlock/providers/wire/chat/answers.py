@@ -88,7 +88,7 @@ def _word(tree: Tree, key: str) -> str:
 
 def _parts(message: Tree) -> list[Part]:
     try:
-        parts = reasoning_parts(message, "message.")
+        parts = reasoning_parts(message, "message.", upstream=True)
         parts += content_parts(message.get("content"), "message.content")
     except InterlockError as error:
         raise MalformedAnswerError("the upstream's message is malformed") from error

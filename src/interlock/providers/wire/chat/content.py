@@ -1,6 +1,8 @@
 """Message content of Chat Completions: parts of user messages, reasoning of assistants."""
 
-from typing import Any
+from typing import Literal
+
+import msgspec
 
 from interlock.providers.wire.media import data_url, split_data_url
 from interlock.providers.wire.model import (
@@ -14,7 +16,6 @@ from interlock.providers.wire.model import (
     Thinking,
 )
 from interlock.providers.wire.reading import (
-    Losses,
     Tree,
     invalid,
     mapping,
@@ -34,6 +35,10 @@ __all__ = [
 ]
 
 _FORMATS = {"messages": "anthropic-claude-v1", "responses": "openai-responses-v1"}
+_MADE_BY: dict[str, Literal["messages", "responses"]] = {
+    "anthropic-claude-v1": "messages",
+    "openai-responses-v1": "responses",
+}
 
 
 def cache_mark(tree: Tree, at: str) -> CacheMark | None:
@@ -115,14 +120,14 @@ def _file(tree: Tree, at: str) -> Document:
     return Document(media_type=inline[0], data=inline[1], name=name, cache=mark)
 
 
-def encode_part(part: Part, losses: Losses) -> Tree:
+def encode_part(part: Part) -> Tree:
     """A part of a user message."""
     if isinstance(part, Text):
         return with_cache({"type": "text", "text": part.text}, part.cache)
     if isinstance(part, Image):
         return _encode_image(part)
     if isinstance(part, Document):
-        return _encode_document(part, losses)
+        return _encode_document(part)
     if isinstance(part, Audio):
         return {
             "type": "input_audio",
@@ -143,7 +148,7 @@ def _encode_image(part: Image) -> Tree:
     return with_cache({"type": "image_url", "image_url": image}, part.cache)
 
 
-def _encode_document(part: Document, losses: Losses) -> Tree:
+def _encode_document(part: Document) -> Tree:
     if part.text is not None:
         body = f"{part.name}\n\n{part.text}" if part.name else part.text
         return with_cache({"type": "text", "text": body}, part.cache)
@@ -157,7 +162,6 @@ def _encode_document(part: Document, losses: Losses) -> Tree:
     if part.name is not None:
         file["filename"] = part.name
     elif part.data is not None:
-        losses.add("document.name")
         file["filename"] = "document.pdf" if part.media_type == "application/pdf" else "document"
     return with_cache({"type": "file", "file": file}, part.cache)
 
@@ -171,27 +175,24 @@ def encode_texts(texts: list[Text]) -> str | list[Tree]:
     return [with_cache({"type": "text", "text": part.text}, part.cache) for part in texts]
 
 
-def reasoning_parts(message: Tree, at: str) -> list[Part]:
-    """Reasoning of an assistant message: `reasoning_details`, else one readable string."""
+def reasoning_parts(message: Tree, at: str, *, upstream: bool = False) -> list[Part]:
+    """Reasoning of an assistant message: `reasoning_details`, else one readable string.
+
+    `upstream`: the message comes from an upstream, so its proofs are that one's; in a
+    client's request they are of whom their format says.
+    """
     plain = text(message, "reasoning_content", at) or text(message, "reasoning", at)
     details = message.get("reasoning_details")
     if isinstance(details, list) and details:
-        parts = [part for item in details if (part := _detail(item)) is not None]
+        parts = [part for item in details if (part := _detail(item, upstream=upstream)) is not None]
         if parts and plain and not any(part.text for part in parts):
-            first = parts[0]
-            parts[0] = Thinking(
-                text=plain,
-                signature=first.signature,
-                encrypted=first.encrypted,
-                id=first.id,
-                origin=first.origin,
-            )
+            parts[0] = msgspec.structs.replace(parts[0], text=plain)
         if parts:
             return list(parts)
     return [Thinking(text=plain)] if plain else []
 
 
-def _detail(item: object) -> Thinking | None:
+def _detail(item: object, *, upstream: bool) -> Thinking | None:
     """One entry of `reasoning_details`; unknown ones say nothing."""
     if not isinstance(item, dict):
         return None
@@ -206,13 +207,16 @@ def _detail(item: object) -> Thinking | None:
     said = word("text") or word("summary") or ""
     if not (encrypted or signature or said):
         return None
-    origin: Any = None
-    if made_by.startswith("anthropic") or (signature and not made_by):
-        origin = "messages"
-    elif made_by.startswith("openai"):
-        origin = "responses"
+    origin: Literal["chat", "messages", "responses"] | None = None
+    if signature or encrypted:
+        origin = "chat" if upstream else _MADE_BY.get(made_by, "chat")
     return Thinking(
-        text=said, signature=signature, encrypted=encrypted, id=word("id"), origin=origin
+        text=said,
+        signature=signature,
+        encrypted=encrypted,
+        id=word("id"),
+        origin=origin,
+        format=made_by or None if origin == "chat" else None,
     )
 
 
@@ -231,6 +235,7 @@ def encode_reasoning(part: Thinking, index: int) -> Tree:
         entry["signature"] = part.signature
     if part.id is not None:
         entry["id"] = part.id
-    if part.origin is not None:
-        entry["format"] = _FORMATS[part.origin]
+    made_by = part.format or _FORMATS.get(part.origin or "")
+    if made_by is not None:
+        entry["format"] = made_by
     return entry

@@ -56,14 +56,31 @@ def encode_request(request: Request) -> Encoded:
     """Raises `UntranslatableError` for provider tools of other formats."""
     losses = Losses(request.dropped)
     messages: list[Tree] = []
-    for message in request.messages:
-        _message(message, messages, losses)
+    last_user = max(
+        (i for i, message in enumerate(request.messages) if message.role == "user"), default=-1
+    )
+    for i, message in enumerate(request.messages):
+        if message.role == "assistant":
+            message = _without_foreign_thoughts(message, losses, plain=i > last_user)  # noqa: PLW2901
+        _message(message, messages)
     body: Tree = {"model": request.model, "messages": messages}
     _put_tools(request, body)
     for name in _PLAIN:
         value = getattr(request, name)
         if value is not None:
             body[name] = value
+    _put_limits(request, body, losses)
+    if request.output_format is not None:
+        body["response_format"] = _response_format(request.output_format)
+    body.update(request.openai)
+    if request.stream:
+        body["stream"] = True
+        if request.include_usage:
+            body["stream_options"] = {"include_usage": True}
+    return Encoded(body=body, dropped=losses.list())
+
+
+def _put_limits(request: Request, body: Tree, losses: Losses) -> None:
     if request.max_tokens is not None:
         body["max_completion_tokens"] = request.max_tokens
     if request.top_k is not None:
@@ -80,14 +97,26 @@ def encode_request(request: Request) -> Encoded:
             losses.add("reasoning")
         if request.reasoning.summary is not None:
             losses.add("reasoning.summary")
-    if request.output_format is not None:
-        body["response_format"] = _response_format(request.output_format)
-    body.update(request.openai)
-    if request.stream:
-        body["stream"] = True
-        if request.include_usage:
-            body["stream_options"] = {"include_usage": True}
-    return Encoded(body=body, dropped=losses.list())
+
+
+def _without_foreign_thoughts(message: Message, losses: Losses, *, plain: bool) -> Message:
+    """Keeps proofs a chat upstream made and, with `plain`, thoughts without proof.
+
+    Providers refuse members they do not know, so thoughts go only to those that told
+    them so; ones without proof are wanted only within a running loop of tool calls.
+    """
+
+    def kept(part: Part) -> bool:
+        if not isinstance(part, Thinking):
+            return True
+        proved = part.signature is not None or part.encrypted is not None
+        return part.origin == "chat" if proved else plain
+
+    parts = [part for part in message.parts if kept(part)]
+    if len(parts) == len(message.parts):
+        return message
+    losses.add("messages[].reasoning")
+    return Message(role=message.role, parts=parts, name=message.name)
 
 
 def _put_tools(request: Request, body: Tree) -> None:
@@ -131,9 +160,9 @@ def _response_format(wanted: OutputFormat) -> Tree:
     return {"type": "json_schema", "json_schema": schema}
 
 
-def _message(message: Message, out: list[Tree], losses: Losses) -> None:
+def _message(message: Message, out: list[Tree]) -> None:
     if message.role == "tool":
-        _results(message.parts, out, losses)
+        _results(message.parts, out)
         return
     if message.role == "assistant":
         tree = assistant_message(message.parts)
@@ -142,7 +171,7 @@ def _message(message: Message, out: list[Tree], losses: Losses) -> None:
         if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].cache is None:
             content: str | list[Tree] = parts[0].text
         else:
-            content = [encode_part(part, losses) for part in parts] or ""
+            content = [encode_part(part) for part in parts] or ""
         tree = {"role": message.role, "content": content}
     if message.name is not None:
         tree["name"] = message.name
@@ -192,7 +221,7 @@ def _call(call: ToolCall) -> Tree:
     return with_cache({"id": call.id, "type": "function", "function": function}, call.cache)
 
 
-def _results(parts: Sequence[Part], out: list[Tree], losses: Losses) -> None:
+def _results(parts: Sequence[Part], out: list[Tree]) -> None:
     """Tool messages; what only a user message can hold follows them in one."""
     shown: list[Tree] = []
     for part in parts:
@@ -205,7 +234,7 @@ def _results(parts: Sequence[Part], out: list[Tree], losses: Losses) -> None:
         if others:
             note = f"Returned by tool call {part.call_id}:"
             shown.append({"type": "text", "text": note})
-            shown += [encode_part(item, losses) for item in others]
+            shown += [encode_part(item) for item in others]
             texts = texts or [Text(text="The result follows in the next message.")]
         content = encode_texts(texts)
         tree: Tree = {"role": "tool", "tool_call_id": part.call_id, "content": content}

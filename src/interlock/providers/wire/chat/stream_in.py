@@ -20,7 +20,6 @@ from interlock.providers.wire.model import (
     Event,
     Finish,
     Refusal,
-    SignatureDelta,
     Start,
     StopReason,
     Text,
@@ -30,6 +29,7 @@ from interlock.providers.wire.model import (
     Usage,
     UsageSeen,
 )
+from interlock.providers.wire.reading import JSON_ERRORS
 
 __all__ = ["ChatStreamDecoder"]
 
@@ -84,6 +84,8 @@ _NO_DELTA = _Delta()
 class ChatStreamDecoder(StreamReader):
     """See `StreamDecoder`."""
 
+    shape = _Chunk
+
     def __init__(self, *, max_event_bytes: int) -> None:
         super().__init__(max_event_bytes=max_event_bytes)
         self._part: int | None = None
@@ -101,13 +103,16 @@ class ChatStreamDecoder(StreamReader):
         if payload.startswith(b"[DONE]"):
             self._done(out)
             return
-        chunk = _decode(payload)
+        try:
+            chunk = _decode(payload)
+        except JSON_ERRORS:
+            chunk = self._mended(payload)
         if chunk.error:
             self._error(chunk.error, out)
             return
         if chunk.usage is not None:
             self._usage = usage_of(chunk.usage)
-            if self._usage is not None:
+            if self._usage is not None and self._started:
                 out.append(UsageSeen(usage=self._usage))
         for choice in chunk.choices or ():
             if choice.index:
@@ -157,27 +162,18 @@ class ChatStreamDecoder(StreamReader):
 
     def _details(self, details: list[Any], out: list[Event]) -> None:
         """Proofs, and texts where the provider tells reasoning in no other way."""
-        for part in reasoning_parts({"reasoning_details": details}, ""):
+        for part in reasoning_parts({"reasoning_details": details}, "", upstream=True):
             if not isinstance(part, Thinking):
                 continue
-            proof = part.signature or part.encrypted
             if part.text and not self._plain_reasoning:
                 self._say(Thinking, part.text, out)
-            if proof is None:
+            if part.signature is None and part.encrypted is None:
                 continue
             if self._part is None or self._kind is not Thinking or self._proved:
                 self._end_part(out)
                 self._kind = Thinking
-                self._part = self._open(Thinking(id=part.id, origin=part.origin), out)
-            out.append(
-                SignatureDelta(
-                    index=self._part,
-                    signature=proof,
-                    encrypted=part.encrypted is not None,
-                    id=part.id,
-                    origin=part.origin,
-                )
-            )
+                self._part = self._open(Thinking(), out)
+            self._prove(self._part, part, out)
             self._proved = True
 
     def _call(self, call: _Call, out: list[Event]) -> None:

@@ -96,13 +96,7 @@ class ChatStreamEncoder:
 
     def signature(self, event: SignatureDelta) -> bytes:
         """See `StreamEncoder`."""
-        part = self._thoughts.get(event.index, Thinking())
-        self._thoughts[event.index] = Thinking(
-            signature=part.signature if event.encrypted else event.signature,
-            encrypted=event.signature if event.encrypted else part.encrypted,
-            id=event.id or part.id,
-            origin=event.origin or part.origin,
-        )
+        self._thoughts[event.index] = event.proof
         return b""
 
     def end(self, index: int) -> bytes:
@@ -113,13 +107,7 @@ class ChatStreamEncoder:
             return b""
         text = "".join(texts)
         self._kept -= len(text)
-        whole = Thinking(
-            text=text,
-            signature=part.signature,
-            encrypted=part.encrypted,
-            id=part.id,
-            origin=part.origin,
-        )
+        whole = msgspec.structs.replace(part, text=text)
         index = self._details
         self._details += 1
         if whole.signature is None and whole.encrypted is None:

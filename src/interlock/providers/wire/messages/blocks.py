@@ -258,9 +258,9 @@ def _textual(media_type: str) -> bool:
 
 def encode_thinking(part: Thinking) -> Tree:
     """A thinking block; the proof of another provider is packed into its signature."""
-    if part.origin == "messages" and part.encrypted is not None:
+    native = part.origin in {None, "messages"}
+    if native and part.encrypted is not None:
         return {"type": "redacted_thinking", "data": part.encrypted}
-    native = part.origin == "messages" and part.encrypted is None
     signature = part.signature if native else pack(part)
     return {"type": "thinking", "thinking": part.text, "signature": signature or ""}
 

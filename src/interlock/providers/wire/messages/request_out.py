@@ -192,7 +192,7 @@ def _block(part: Part, losses: Losses) -> Tree | None:
     if isinstance(part, ToolCall):
         return _call(part, losses)
     if isinstance(part, Thinking):
-        if part.origin != "messages":
+        if part.origin not in {None, "messages"} or not (part.signature or part.encrypted):
             losses.add("messages[].reasoning")
             return None
         return encode_thinking(part)

@@ -13,7 +13,6 @@ from interlock.providers.wire.model import (
     ArgumentsDelta,
     Event,
     Finish,
-    SignatureDelta,
     Start,
     StopReason,
     Text,
@@ -22,7 +21,7 @@ from interlock.providers.wire.model import (
     ToolCall,
     UsageSeen,
 )
-from interlock.providers.wire.reading import Tree
+from interlock.providers.wire.reading import JSON_ERRORS, Tree
 from interlock.providers.wire.thinking import unpack
 
 __all__ = ["MessagesStreamDecoder"]
@@ -92,6 +91,8 @@ _decode = msgspec.json.Decoder(_Event).decode
 class MessagesStreamDecoder(StreamReader):
     """See `StreamDecoder`."""
 
+    shape = _Event
+
     def __init__(self, *, max_event_bytes: int) -> None:
         super().__init__(max_event_bytes=max_event_bytes)
         self._open_blocks: dict[int, _Open] = {}
@@ -101,7 +102,10 @@ class MessagesStreamDecoder(StreamReader):
         self._called = False
 
     def _event(self, payload: bytes, out: list[Event]) -> None:
-        event = _decode(payload)
+        try:
+            event = _decode(payload)
+        except JSON_ERRORS:
+            event = self._mended(payload)
         kind = event.type
         if kind == "content_block_delta" and event.delta is not None:
             self._delta(event.index, event.delta, out)
@@ -175,28 +179,8 @@ class MessagesStreamDecoder(StreamReader):
             self._signature(opened, delta.signature, out)
 
     def _signature(self, opened: _Open, signature: str, out: list[Event]) -> None:
-        packed = unpack(signature)
-        if packed is None:
-            packed = Thinking(signature=signature, origin="messages")
-        if packed.encrypted is not None:
-            out.append(
-                SignatureDelta(
-                    index=opened.index,
-                    signature=packed.encrypted,
-                    encrypted=True,
-                    id=packed.id,
-                    origin=packed.origin,
-                )
-            )
-        if packed.signature is not None:
-            out.append(
-                SignatureDelta(
-                    index=opened.index,
-                    signature=packed.signature,
-                    id=packed.id,
-                    origin=packed.origin,
-                )
-            )
+        part = unpack(signature) or Thinking(signature=signature, origin="messages")
+        self._prove(opened.index, part, out)
 
     def _end(self, index: int, out: list[Event]) -> None:
         opened = self._open_blocks.pop(index, None)

@@ -119,13 +119,7 @@ class MessagesStreamEncoder:
 
     def signature(self, event: SignatureDelta) -> bytes:
         """See `StreamEncoder`."""
-        part = self._proofs.get(event.index, Thinking())
-        self._proofs[event.index] = Thinking(
-            signature=part.signature if event.encrypted else event.signature,
-            encrypted=event.signature if event.encrypted else part.encrypted,
-            id=event.id or part.id,
-            origin=event.origin or part.origin,
-        )
+        self._proofs[event.index] = event.proof
         return b""
 
     def end(self, index: int) -> bytes:

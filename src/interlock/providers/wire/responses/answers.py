@@ -192,28 +192,29 @@ def answer_id(upstream_id: str, view: View) -> str:
     return Ids(upstream_id, view).response
 
 
-_ECHOED: tuple[tuple[str, object], ...] = (
-    ("instructions", None),
-    ("max_output_tokens", None),
-    ("max_tool_calls", None),
-    ("parallel_tool_calls", True),
-    ("previous_response_id", None),
-    ("prompt_cache_key", None),
-    ("reasoning", None),
-    ("safety_identifier", None),
-    ("service_tier", None),
-    ("store", True),
-    ("temperature", None),
-    ("text", {"format": {"type": "text"}}),
-    ("tool_choice", "auto"),
-    ("tools", ()),
-    ("top_logprobs", None),
-    ("top_p", None),
-    ("truncation", "disabled"),
-    ("user", None),
-    ("metadata", {}),
-)
-"""Members of the request the response repeats, and what stands there by default."""
+def _echoed() -> Tree:
+    """Members of the request the response repeats, as they stand when it has none."""
+    return {
+        "instructions": None,
+        "max_output_tokens": None,
+        "max_tool_calls": None,
+        "parallel_tool_calls": True,
+        "previous_response_id": None,
+        "prompt_cache_key": None,
+        "reasoning": None,
+        "safety_identifier": None,
+        "service_tier": None,
+        "store": True,
+        "temperature": None,
+        "text": {"format": {"type": "text"}},
+        "tool_choice": "auto",
+        "tools": [],
+        "top_logprobs": None,
+        "top_p": None,
+        "truncation": "disabled",
+        "user": None,
+        "metadata": {},
+    }
 
 
 def envelope(ids: Ids, model: str, created: int, view: View) -> Tree:
@@ -231,7 +232,7 @@ def envelope(ids: Ids, model: str, created: int, view: View) -> Tree:
         "output": [],
         "usage": None,
     }
-    for name, default in _ECHOED:
+    for name, default in _echoed().items():
         value = request.get(name)
         tree[name] = default if value is None else value
     conversation = request.get("conversation")

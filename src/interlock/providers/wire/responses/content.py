@@ -186,7 +186,7 @@ def encode_reasoning(part: Thinking, item_id: str) -> Tree:
     tree: Tree = {"id": item_id, "type": "reasoning", "summary": []}
     if part.text:
         tree["summary"] = [{"type": "summary_text", "text": part.text}]
-    native = part.origin == "responses" and part.signature is None
+    native = part.origin in {None, "responses"} and part.signature is None
     proof = part.encrypted if native else pack(part)
     if proof is not None:
         tree["encrypted_content"] = proof

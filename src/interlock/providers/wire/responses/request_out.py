@@ -219,7 +219,7 @@ def _assistant(parts: Sequence[Part], losses: Losses) -> list[Tree]:
         elif isinstance(part, ToolCall):
             out.append(_call(part, losses))
         elif isinstance(part, Thinking):
-            if part.origin == "responses" and part.encrypted is not None:
+            if part.origin in {None, "responses"} and part.encrypted is not None:
                 out.append(encode_reasoning(part, part.id or f"rs_{len(out)}"))
             else:
                 losses.add("messages[].reasoning")

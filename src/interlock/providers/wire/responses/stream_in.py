@@ -13,7 +13,6 @@ from interlock.providers.wire.model import (
     Finish,
     Part,
     Refusal,
-    SignatureDelta,
     Start,
     Text,
     TextDelta,
@@ -21,7 +20,7 @@ from interlock.providers.wire.model import (
     ToolCall,
     UsageSeen,
 )
-from interlock.providers.wire.reading import Tree
+from interlock.providers.wire.reading import JSON_ERRORS, Tree
 from interlock.providers.wire.responses.answers import output_parts, stop_of, usage_of
 
 __all__ = ["ResponsesStreamDecoder"]
@@ -69,6 +68,8 @@ _WHOLE = -1
 class ResponsesStreamDecoder(StreamReader):
     """See `StreamDecoder`."""
 
+    shape = _Event
+
     def __init__(self, *, max_event_bytes: int) -> None:
         super().__init__(max_event_bytes=max_event_bytes)
         self._parts: dict[tuple[int, int], _Open] = {}
@@ -79,7 +80,10 @@ class ResponsesStreamDecoder(StreamReader):
     def _event(self, payload: bytes, out: list[Event]) -> None:
         if payload.startswith(b"[DONE]"):
             return
-        event = _decode(payload)
+        try:
+            event = _decode(payload)
+        except JSON_ERRORS:
+            event = self._mended(payload)
         kind = event.type
         if kind in _TEXTS:
             self._text(event, out)
@@ -208,20 +212,7 @@ class ResponsesStreamDecoder(StreamReader):
             elif isinstance(part, Thinking):
                 if part.text and not opened.said:
                     out.append(TextDelta(index=opened.index, text=part.text))
-                self._proof(opened.index, part, out)
-
-    def _proof(self, index: int, part: Thinking, out: list[Event]) -> None:
-        for proof, encrypted in ((part.encrypted, True), (part.signature, False)):
-            if proof is not None:
-                out.append(
-                    SignatureDelta(
-                        index=index,
-                        signature=proof,
-                        encrypted=encrypted,
-                        id=part.id,
-                        origin=part.origin,
-                    )
-                )
+                self._prove(opened.index, part, out)
 
     def _unannounced(self, index: int, item: Tree, out: list[Event]) -> None:
         """An item that comes whole, without having been opened."""

@@ -168,13 +168,7 @@ class ResponsesStreamEncoder:
         """See `StreamEncoder`."""
         item = self._items.get(event.index)
         if item is not None and isinstance(item.part, Thinking):
-            part = item.part
-            item.part = Thinking(
-                signature=part.signature if event.encrypted else event.signature,
-                encrypted=event.signature if event.encrypted else part.encrypted,
-                id=event.id or part.id,
-                origin=event.origin or part.origin,
-            )
+            item.part = event.proof
         return b""
 
     def end(self, index: int) -> bytes:
