@@ -14,7 +14,12 @@ from interlock.providers.in_process import InProcessUpstream
 from interlock.providers.registry import ADAPTERS
 from interlock.providers.router import Observer, Router
 from interlock.providers.runtime import Provider
-from interlock.providers.settings import ProviderSettings, UpstreamSettings, built_in
+from interlock.providers.settings import (
+    ProviderSettings,
+    UpstreamSettings,
+    UpstreamSettingsError,
+    built_in,
+)
 
 __all__ = ["build_upstreams"]
 
@@ -34,6 +39,8 @@ def build_upstreams(
     `demo` is the model that serves provider `demo` when no base URL is set for it. `draw`
     gives numbers in 0..1 for weights and jitter, `watchdog` keeps the time-outs. Needs no
     running event loop yet.
+
+    Raises UpstreamSettingsError for a `ca_file` that cannot be used.
     """
     clock = clock or SystemClock()
     if watchdog is None:
@@ -79,7 +86,12 @@ def _provider(
     )
     client = None
     if section.enabled:
-        client = adapter.connect(Wiring(http=http, watchdog=watchdog, in_process=demo))
+        try:
+            client = adapter.connect(Wiring(http=http, watchdog=watchdog, in_process=demo))
+        except OSError as error:
+            # ssl.SSLError is one too: no certificate in the file.
+            reason = error.strerror or "holds no certificate"
+            raise UpstreamSettingsError(f"providers.{name}.ca_file: {reason}") from None
     return Provider(name, section, adapter, client)
 
 

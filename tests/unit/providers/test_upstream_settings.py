@@ -1,9 +1,12 @@
 """Settings of the upstreams: what is accepted, and errors that name the key and no secret."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from interlock.providers.build import build_upstreams
+from interlock.providers.http import HttpClient
 from interlock.providers.model import Price
 from interlock.providers.settings import UpstreamSettingsError, load_settings
 
@@ -176,3 +179,38 @@ def test_keys_show_in_no_representation() -> None:
     assert SECRET not in repr(settings)
     assert SECRET not in str(settings)
     assert SECRET not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize("content", [None, "no certificate at all"])
+def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    settings = load_settings({"providers": {"openai": {"api_key": SECRET, "ca_file": str(file)}}})
+    with pytest.raises(UpstreamSettingsError, match=r"providers\.openai\.ca_file"):
+        build_upstreams(settings)
+
+
+def test_a_proxy_is_for_https_and_spares_exempt_hosts() -> None:
+    settings = load_settings(
+        {
+            "proxy": "http://127.0.0.1:3128",
+            "no_proxy": [".intra.example", "127.0.0.1"],
+            "providers": {
+                "openai": {"api_key": SECRET},
+                "own": {"base_url": "https://a.example", "proxy": "http://127.0.0.1:1"},
+                "inside": {"base_url": "https://llm.intra.example"},
+                "near": {"base_url": "https://127.0.0.1:8443"},
+                "similar": {"base_url": "https://notintra.example"},
+            },
+        }
+    )
+    router = build_upstreams(settings)
+    ports = {}
+    for name in settings.providers:
+        client = router._providers[name].client
+        assert isinstance(client, HttpClient)
+        proxy = client._settings.proxy
+        ports[name] = proxy.port if proxy else None
+
+    assert ports == {"openai": 3128, "own": 1, "inside": None, "near": None, "similar": 3128}
