@@ -27,8 +27,13 @@ _CALLED = ("tool_calls", "function_call")
 _KEPT = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 
 
+class _Message(Struct):
+    """Any object: nothing in it matters where nothing is called."""
+
+
 class _Choice(Struct):
     finish_reason: str | None = None
+    message: _Message | None = None
 
 
 class _Quick(Struct):

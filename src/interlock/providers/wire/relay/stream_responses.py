@@ -198,7 +198,6 @@ class ResponsesRelay(OrderedRelay):
         item = mapping(event.tree, "item")
         self._forget()
         held = self._items.get(index)
-        self._whole_items[index] = item
         if held is None:
             if is_call(item):
                 if index in self._items:
@@ -206,6 +205,7 @@ class ResponsesRelay(OrderedRelay):
                 self._whole_call(self._hold_item(event, index, item), item)
                 return
             self._items.setdefault(index, None)
+            self._whole_items[index] = item
             self._put(event)
         elif held.state == "open":
             held.told.append(event)
@@ -344,7 +344,6 @@ class ResponsesRelay(OrderedRelay):
                     tell(kind, **{**rest, "output_index": place})
         tell("response.output_item.done", output_index=place, item=item)
         held.events = []
-        self._whole_items[held.key] = item
         return b"".join(out)
 
     def _sent_item(self, held: HeldCall) -> Tree:
