@@ -8,6 +8,7 @@ computed once, here.
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from interlock.policy.errors import EvaluationError
 from interlock.policy.evaluate.frame import Bare, Frame, caller_labels, label_reader
 from interlock.policy.evaluate.patternsets import PatternSet, drop, keep
 from interlock.policy.evaluate.values import pattern_of
@@ -120,9 +121,13 @@ def _combine(op: str, left: SetCode, right: SetCode) -> SetCode:
     if left.constant is None or right.constant is None:
         return code
     frame = Frame({}, {}, DEFAULT_LABELS)
-    if isinstance(code, PlainCode):
-        return _plain(code.run(frame))
-    return _patterned(code.run(frame))
+    try:
+        if isinstance(code, PlainCode):
+            return _plain(code.run(frame))
+        return _patterned(code.run(frame))
+    except EvaluationError:
+        # No answer: the rule that asks fails closed when it is evaluated.
+        return code
 
 
 def _joined(op: str, left: SetCode, right: SetCode) -> SetCode:
