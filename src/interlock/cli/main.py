@@ -4,6 +4,7 @@ import typer
 
 from interlock.cli import policy, providers
 from interlock.cli.demo import demo
+from interlock.cli.demo_upstream import demo_upstream
 from interlock.cli.serve import serve
 
 __all__ = ["app", "main"]
@@ -11,6 +12,7 @@ __all__ = ["app", "main"]
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 app.command()(serve)
 app.command()(demo)
+app.command("demo-upstream")(demo_upstream)
 app.add_typer(policy.app, name="policy")
 app.add_typer(providers.app, name="providers")
 

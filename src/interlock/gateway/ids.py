@@ -16,9 +16,10 @@ Tool-call ids (gateway.md, section 7.3): long `tc-{session}-{call uuid}`, charac
 
 import hashlib
 import hmac
-import os
 import re
 import uuid
+
+from interlock.kernel.ids import random_bytes
 
 __all__ = ["CallId", "SessionIds", "new_call_id", "parse_call_id", "upstream_alias"]
 
@@ -62,7 +63,7 @@ def new_call_id(session_id: str, form: str, counter: int) -> str:
     """A fresh id for a call of the session; `counter` numbers its calls from 0."""
     if form == "compact":
         return f"tc{session_id[-12:]}{counter & 0xFFFF:04x}"
-    return f"tc-{session_id}-{uuid.UUID(bytes=os.urandom(16), version=4)}"
+    return f"tc-{session_id}-{uuid.UUID(bytes=random_bytes(16), version=4)}"
 
 
 def upstream_alias(call_id: str) -> str:
@@ -82,7 +83,7 @@ class SessionIds:
 
     def new(self, owner: str, now: float) -> str:
         """A new session id for `owner` (account and key), made at `now` (epoch seconds)."""
-        head = (int(now) & 0xFFFFFFFF).to_bytes(4, "big") + os.urandom(6)
+        head = (int(now) & 0xFFFFFFFF).to_bytes(4, "big") + random_bytes(6)
         return self._assemble(head, self._code(owner, head))
 
     def made_at(self, session_id: str, owner: str) -> float | None:

@@ -301,8 +301,10 @@ class SingleLlm:
     async def _filtered(self, ctx: CallContext) -> frozenset[str]:
         """Tools the TLLM step leaves out (`min_num_tools_for_filtering`)."""
         least = ctx.config.fsm.min_num_tools_for_filtering
+        if least is None or len(ctx.head.tools) < least or not ctx.head.new_user_message:
+            return frozenset()
         functions = [tool for tool in ctx.head.tools if tool.kind == "function"]
-        if least is None or len(functions) < least or not ctx.head.new_user_message:
+        if len(functions) < least:
             return frozenset()
         query = _last_user_text(ctx.head)
         about = [(tool.name, tool.description) for tool in functions]

@@ -8,13 +8,13 @@ hands the call to the gateway with a `Sink` on the connection. Everything else u
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from interlock.gateway.context import CallContext, Sink
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.kernel.ids import new_id
 from interlock.limits.service import Limits
 from interlock.providers.wire.relay import client
 from interlock.surfaces.control.auth import (
@@ -79,7 +79,7 @@ class Tracer(Protocol):
 
 def new_request_id() -> str:
     """`req_` and 24 hexadecimal characters."""
-    return "req_" + os.urandom(12).hex()
+    return new_id("req")
 
 
 def status_of(exc: InterlockError) -> int:
