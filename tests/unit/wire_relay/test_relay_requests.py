@@ -88,7 +88,7 @@ def test_a_request_goes_out_as_it_came(name: FormatName) -> None:
 
     assert exchange.request(head, Edits()) is body
     assert exchange.request(head, Edits(model="m")) is body
-    assert exchange.request(head, Edits(upstream_id=lambda i: i)) is not None
+    assert exchange.request(head, Edits(upstream_id=lambda i: i)) is body
     assert list(exchange.dropped()) == []
 
 

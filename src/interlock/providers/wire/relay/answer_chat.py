@@ -17,7 +17,7 @@ from interlock.providers.wire.relay.answers import (
     reject_error,
 )
 from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_arguments
-from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps
+from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
 __all__ = ["ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
@@ -95,15 +95,14 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
     if strip_calls(rest):
         changed = True
         tree = {**rest, "choices": tree["choices"]}
-    model, answer_id = tree.get("model"), tree.get("id")
     return ChatAnswer(
         body=dumps(tree) if changed else body,
         tree=tree,
         calls=calls,
-        stop=CHAT_STOPS.get(reason if isinstance(reason, str) else "", StopReason.END),
+        stop=CHAT_STOPS.get(text_of(reason), StopReason.END),
         usage=chat_usage(tree.get("usage")),
-        model=model if isinstance(model, str) else "",
-        response_id=answer_id if isinstance(answer_id, str) else "",
+        model=text_of(tree.get("model")),
+        response_id=text_of(tree.get("id")),
     )
 
 

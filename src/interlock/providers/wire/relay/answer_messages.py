@@ -16,7 +16,7 @@ from interlock.providers.wire.relay.answers import (
     reject_error,
 )
 from interlock.providers.wire.relay.calls import CallIds, is_tool_use, object_of
-from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps
+from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import (
     MESSAGES_STOPS,
     messages_stop,
@@ -72,12 +72,11 @@ def open_messages(body: bytes, *, native: bool) -> "MessagesAnswer":
 
 def tool_call(block: Mapping[str, Any], call_id: str, arguments: str) -> ToolCall:
     """The call a `tool_use` block asks for; members of a toolset are `<toolset>.<name>`."""
-    name, space = block.get("name"), block.get("toolset_name")
     return ToolCall(
         id=call_id,
-        name=name if isinstance(name, str) else "",
+        name=text_of(block.get("name")),
         arguments=arguments,
-        namespace=space if isinstance(space, str) and space else None,
+        namespace=text_of(block.get("toolset_name")) or None,
     )
 
 
@@ -102,15 +101,14 @@ def _open_slowly(body: bytes, *, native: bool) -> "MessagesAnswer":
             block["text"] = block.get("thinking") or ""
             faithful = False
     tree["content"] = content
-    reason, model, answer_id = tree.get("stop_reason"), tree.get("model"), tree.get("id")
     return MessagesAnswer(
         body=body if faithful else dumps(tree),
         tree=tree,
         calls=calls,
-        stop=MESSAGES_STOPS.get(reason if isinstance(reason, str) else "", StopReason.END),
+        stop=MESSAGES_STOPS.get(text_of(tree.get("stop_reason")), StopReason.END),
         usage=messages_usage(tree.get("usage")),
-        model=model if isinstance(model, str) else "",
-        response_id=answer_id if isinstance(answer_id, str) else "",
+        model=text_of(tree.get("model")),
+        response_id=text_of(tree.get("id")),
     )
 
 

@@ -16,7 +16,7 @@ from interlock.providers.wire.relay.answers import (
     reject_error,
 )
 from interlock.providers.wire.relay.calls import CallIds
-from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps
+from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.items import call_of, is_call, with_arguments, with_call_id
 from interlock.providers.wire.relay.usage import (
     responses_stop,
@@ -84,15 +84,14 @@ def _open_slowly(body: bytes) -> "ResponsesAnswer":
         raise reject_error(tree, "output")
     ids = CallIds()
     calls = [claimed(item, ids) for item in array(tree, "output") if is_call(item)]
-    model, answer_id = tree.get("model"), tree.get("id")
     return ResponsesAnswer(
         body=body if faithful else dumps(tree),
         tree=tree,
         calls=calls,
         stop=responses_stop(tree, called=bool(calls)),
         usage=responses_usage(tree.get("usage")),
-        model=model if isinstance(model, str) else "",
-        response_id=answer_id if isinstance(answer_id, str) else "",
+        model=text_of(tree.get("model")),
+        response_id=text_of(tree.get("id")),
     )
 
 

@@ -16,6 +16,7 @@ from interlock.providers.wire.relay.exact import (
     DuplicateMemberError,
     loads,
     loads_any,
+    text_of,
 )
 
 __all__ = ["Tree", "Verdicts", "array", "clear", "mapping", "open_tree", "reject_error"]
@@ -89,8 +90,8 @@ def open_tree(body: bytes) -> tuple[Tree, bool]:
 def reject_error(tree: Mapping[str, Any], missing: str) -> MalformedAnswerError:
     """The error for an answer without member `missing`: often an error with status 200."""
     error = tree.get("error")
-    message = error.get("message") if isinstance(error, dict) else error
-    if isinstance(message, str) and message:
+    message = text_of(error.get("message") if isinstance(error, dict) else error)
+    if message:
         return MalformedAnswerError(f"the upstream answered an error: {message[:500]}")
     return MalformedAnswerError(f"the upstream's answer has no `{missing}`")
 

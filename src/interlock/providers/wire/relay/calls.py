@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, loads
+from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, loads, text_of
 
 __all__ = ["CallIds", "chat_call", "is_tool_use", "object_of", "with_chat_arguments"]
 
@@ -26,7 +26,7 @@ class CallIds:
 
     def claim(self, wanted: object) -> str:
         """`wanted`, or something close to it that is free."""
-        base = wanted if isinstance(wanted, str) and wanted else "call"
+        base = text_of(wanted) or "call"
         found, n = base, 0
         while found in self._taken or not found:
             found = f"{base}_{n}"
@@ -51,16 +51,15 @@ def chat_call(call: Mapping[str, Any]) -> tuple[str, str]:
     """
     function = call.get("function")
     if isinstance(function, dict):
-        name, arguments = function.get("name"), function.get("arguments")
-        text = arguments if isinstance(arguments, str) else dumps(arguments or {}).decode()
-        return name if isinstance(name, str) else "", text if text.strip() else "{}"
+        arguments = function.get("arguments")
+        text = text_of(arguments) if isinstance(arguments, str) else dumps(arguments or {}).decode()
+        return text_of(function.get("name")), text if text.strip() else "{}"
     custom = call.get("custom")
     if isinstance(custom, dict):
-        name = custom.get("name")
         text = dumps({"input": custom.get("input")}).decode()
-        return name if isinstance(name, str) else "", text
+        return text_of(custom.get("name")), text
     rest = {k: v for k, v in call.items() if k not in ("id", "index", "type")}
-    return str(call.get("type") or ""), dumps(rest).decode()
+    return text_of(call.get("type")), dumps(rest).decode()
 
 
 def object_of(arguments: str) -> Tree:

@@ -19,6 +19,7 @@ from interlock.providers.wire.relay.exact import (
     dumps,
     loads,
     loads_any,
+    text_of,
 )
 from interlock.providers.wire.relay.template import Template, learn
 
@@ -71,10 +72,10 @@ def frame(tree: object, name: str = "") -> bytes:
 def upstream_fault(error: object) -> Fault:
     """What an in-band `error` member says."""
     status = None
-    message = error if isinstance(error, str) else None
+    message = text_of(error)
     if isinstance(error, dict):
-        said, code = error.get("message"), error.get("code") or error.get("status")
-        message = said if isinstance(said, str) else None
+        message = text_of(error.get("message"))
+        code = error.get("code") or error.get("status")
         status = code if isinstance(code, int) and 400 <= code <= 599 else None
     text = (message or "the upstream reported an error")[:2000]
     return Fault(code="upstream_error", message=text, status=status)

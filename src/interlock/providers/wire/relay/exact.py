@@ -25,10 +25,12 @@ __all__ = [
     "check_unique",
     "dumps",
     "elements",
+    "escape",
     "loads",
     "loads_any",
     "members",
     "raw",
+    "text_of",
     "unescape",
 ]
 
@@ -124,14 +126,28 @@ def raw(value: object) -> Raw:
     return Raw(dumps(value))
 
 
+def text_of(value: object) -> str:
+    """`value` if it is text, else nothing; halves of surrogate pairs are replaced."""
+    if not isinstance(value, str):
+        return ""
+    return value if value.isascii() else _LONE.sub("\ufffd", value)
+
+
+def escape(text: str) -> bytes:
+    """`text` as the body of a JSON string; halves of surrogate pairs may meet again."""
+    try:
+        return _encode(text)[1:-1]
+    except UnicodeEncodeError:
+        return json.dumps(text).encode()[1:-1]
+
+
 def unescape(pieces: list[bytes]) -> str:
     """The text of a JSON string cut into `pieces` between its quotes."""
     text = b'"' + b"".join(pieces) + b'"'
     try:
         return msgspec.json.decode(text, type=str)
     except JSON_ERRORS:
-        found = _lenient.decode(text.decode())
-        return found if isinstance(found, str) else ""
+        return text_of(_lenient.decode(text.decode()))
 
 
 def _mended(value: object) -> object:

@@ -7,7 +7,7 @@ from msgspec import Raw
 from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.relay.exact import loads, raw
 
-__all__ = ["Siblings", "mapper", "relax_choice", "touches_history"]
+__all__ = ["Siblings", "mapper", "relax_choice", "touches_history", "unchanged"]
 
 
 def touches_history(head: Head, edits: Edits) -> bool:
@@ -34,6 +34,11 @@ def relax_choice(body: dict[str, Raw]) -> None:
                 body[name] = raw(choice)
         elif isinstance(choice, dict) or choice == "required":
             body[name] = raw("auto")
+
+
+def unchanged(new: Sequence[object], old: Sequence[object]) -> bool:
+    """Whether a rewritten list is the list it was made of."""
+    return len(new) == len(old) and all(a is b for a, b in zip(new, old, strict=True))
 
 
 def mapper(edits: Edits) -> Callable[[str], str]:

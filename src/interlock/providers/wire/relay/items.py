@@ -12,7 +12,7 @@ from typing import Any
 
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.relay.calls import object_of
-from interlock.providers.wire.relay.exact import dumps
+from interlock.providers.wire.relay.exact import dumps, text_of
 
 __all__ = [
     "call_of",
@@ -73,42 +73,40 @@ def call_of(item: Mapping[str, Any]) -> ToolCall:
     """The call an item asks for; `item` satisfies `is_call`."""
     kind = str(item["type"])
     call_id = item.get("id") if kind in _OWN_ID else item.get("call_id") or item.get("id")
-    space = item.get("namespace")
     name, arguments = _described(kind, item)
     return ToolCall(
-        id=call_id if isinstance(call_id, str) else "",
+        id=text_of(call_id),
         name=name,
         arguments=arguments,
-        namespace=space if isinstance(space, str) and space else None,
-        item_id=item["id"] if isinstance(item.get("id"), str) else None,
+        namespace=text_of(item.get("namespace")) or None,
+        item_id=text_of(item.get("id")) or None,
     )
 
 
 def _described(kind: str, item: Mapping[str, Any]) -> tuple[str, str]:
     """The name a policy sees and the arguments as JSON text of an object."""
-    name = item.get("name")
-    name = name if isinstance(name, str) else ""
+    name = text_of(item.get("name"))
     if kind == "function_call":
         arguments = item.get("arguments")
-        return name, (arguments if isinstance(arguments, str) else _text(arguments)) or "{}"
+        return name, _text(arguments)
     if kind == "custom_tool_call":
         return name, _text({"input": item.get("input")})
     if kind == "mcp_approval_request":
-        arguments = item.get("arguments")
-        text = arguments if isinstance(arguments, str) else _text(arguments)
-        return f"{item.get('server_label')}.{name}", text or "{}"
+        return f"{text_of(item.get('server_label'))}.{name}", _text(item.get("arguments"))
     if kind == "computer_call":
         action = item.get("action")
         return "computer", _text(action if action else {"actions": item.get("actions")})
     if kind in _PAYLOADS:
         known, member = _PAYLOADS[kind]
-        payload = item.get(member)
-        return known, payload if isinstance(payload, str) else _text(payload)
+        return known, _text(item.get(member))
     rest = {k: v for k, v in item.items() if k not in ("type", "id", "call_id", "status", "name")}
     return name or kind.removesuffix("_call").removesuffix("_tool_use"), _text(rest)
 
 
 def _text(value: object) -> str:
+    """JSON text of arguments, which may be such a text already."""
+    if isinstance(value, str):
+        return text_of(value) or "{}"
     return dumps({} if value is None else value).decode()
 
 

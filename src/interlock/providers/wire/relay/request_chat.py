@@ -8,7 +8,13 @@ from msgspec import Raw, Struct
 
 from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.relay.exact import dumps, elements, loads, members, raw
-from interlock.providers.wire.relay.history import Siblings, mapper, relax_choice, touches_history
+from interlock.providers.wire.relay.history import (
+    Siblings,
+    mapper,
+    relax_choice,
+    touches_history,
+    unchanged,
+)
 from interlock.providers.wire.relay.offered import chat_functions, chat_tools
 from interlock.providers.wire.relay.overrides import apply_overrides, drop_tools
 from interlock.providers.wire.relay.peek import decode
@@ -37,7 +43,8 @@ def request_chat(head: Head, edits: Edits, lost: list[str]) -> bytes:
     ask = edits.ask_usage and head.stream and not head.wants_usage
     history = touches_history(head, edits)
     rename = edits.model is not None and edits.model != head.model
-    if not (rename or ask or history or edits.drop_tools or edits.overrides):
+    members_change = bool(rename or ask or edits.drop_tools or edits.overrides)
+    if not (members_change or history):
         return head.body
     body = members(head.body)
     if rename:
@@ -51,7 +58,10 @@ def request_chat(head: Head, edits: Edits, lost: list[str]) -> bytes:
     if edits.overrides:
         lost += apply_overrides(body, edits.overrides, "chat")
     if history:
-        body["messages"] = _History(edits).rewrite(body["messages"])
+        before = body["messages"]
+        body["messages"] = _History(edits).rewrite(before)
+        if body["messages"] is before and not members_change:
+            return head.body
     return dumps(body)
 
 
@@ -73,7 +83,8 @@ class _History:
         """The whole list."""
         out: list[Raw | dict[str, Any]] = []
         read = decode(_messages, listed, "messages")
-        for message, opened in zip(read, elements(listed), strict=True):
+        given = elements(listed)
+        for message, opened in zip(read, given, strict=True):
             if message.role not in ("tool", "function"):
                 self._settle(out)
             if message.role == "assistant" and message.tool_calls:
@@ -83,7 +94,7 @@ class _History:
             else:
                 out.append(opened)
         self._settle(out)
-        return raw(out)
+        return listed if unchanged(out, given) else raw(out)
 
     def _settle(self, out: list[Raw | dict[str, Any]]) -> None:
         """Refusals of calls put back must not stay away because their sibling's result did."""

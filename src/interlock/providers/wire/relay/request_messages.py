@@ -15,7 +15,13 @@ from interlock.providers.wire.relay.exact import (
     members,
     raw,
 )
-from interlock.providers.wire.relay.history import Siblings, mapper, relax_choice, touches_history
+from interlock.providers.wire.relay.history import (
+    Siblings,
+    mapper,
+    relax_choice,
+    touches_history,
+    unchanged,
+)
 from interlock.providers.wire.relay.offered import messages_tools
 from interlock.providers.wire.relay.overrides import apply_overrides, drop_tools
 from interlock.providers.wire.relay.peek import ABSENT, decode
@@ -48,7 +54,8 @@ def request_messages(head: Head, edits: Edits, lost: list[str]) -> bytes:
     """The body; paths of what could not be carried are added to `lost`."""
     history = touches_history(head, edits)
     rename = edits.model is not None and edits.model != head.model
-    if not (rename or history or edits.drop_tools or edits.overrides):
+    members_change = bool(rename or edits.drop_tools or edits.overrides)
+    if not (members_change or history):
         return head.body
     body = members(head.body)
     if rename:
@@ -58,7 +65,10 @@ def request_messages(head: Head, edits: Edits, lost: list[str]) -> bytes:
     if edits.overrides:
         lost += apply_overrides(body, edits.overrides, "messages")
     if history:
-        body["messages"] = _History(edits).rewrite(body["messages"])
+        before = body["messages"]
+        body["messages"] = _History(edits).rewrite(before)
+        if body["messages"] is before and not members_change:
+            return head.body
     return dumps(body)
 
 
@@ -76,7 +86,8 @@ class _History:
         """The whole list."""
         out: list[Piece] = []
         read = decode(_messages, listed, "messages")
-        for i, (message, opened) in enumerate(zip(read, elements(listed), strict=True)):
+        given = elements(listed)
+        for i, (message, opened) in enumerate(zip(read, given, strict=True)):
             plain = message.content is ABSENT or memoryview(message.content)[0] != 0x5B
             blocks = None if plain else self._blocks(message.content, f"messages[{i}].content")
             if self._unanswered and message.role == "user":
@@ -87,7 +98,7 @@ class _History:
                 out.append(raw({**members(opened), "content": blocks}))
         if self._unanswered:
             out.append({"role": "user", "content": self._refusals()})
-        return raw(out)
+        return listed if unchanged(out, given) else raw(out)
 
     def _refusals(self) -> list[Piece]:
         """Refusals whose sibling's result is not in the history: they come first."""

@@ -8,7 +8,13 @@ from msgspec import Raw, Struct
 
 from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.relay.exact import dumps, elements, loads, members, raw
-from interlock.providers.wire.relay.history import Siblings, mapper, relax_choice, touches_history
+from interlock.providers.wire.relay.history import (
+    Siblings,
+    mapper,
+    relax_choice,
+    touches_history,
+    unchanged,
+)
 from interlock.providers.wire.relay.items import denied_output, is_call, item_for
 from interlock.providers.wire.relay.offered import responses_tools
 from interlock.providers.wire.relay.overrides import apply_overrides, drop_tools
@@ -34,7 +40,8 @@ def request_responses(head: Head, edits: Edits, lost: list[str]) -> bytes:
     history = touches_history(head, edits) or bool(edits.prepend and edits.upstream_id)
     rename = edits.model is not None and edits.model != head.model
     tools = edits.tools is not None and not head.tools
-    if not (rename or history or tools or edits.prepend or edits.drop_tools or edits.overrides):
+    members_change = bool(rename or tools or edits.prepend or edits.drop_tools or edits.overrides)
+    if not (members_change or history):
         return head.body
     body = members(head.body)
     if rename:
@@ -51,7 +58,10 @@ def request_responses(head: Head, edits: Edits, lost: list[str]) -> bytes:
         body.pop("conversation", None)
     if history and "input" in body and memoryview(body["input"])[0] == 0x5B:
         kinds = {tool.name: tool.kind for tool in head.tools}
-        body["input"] = _History(edits, kinds).rewrite(body["input"])
+        before = body["input"]
+        body["input"] = _History(edits, kinds).rewrite(before)
+        if body["input"] is before and not members_change:
+            return head.body
     return dumps(body)
 
 
@@ -79,7 +89,8 @@ class _History:
         """The whole list."""
         out: list[Piece] = []
         read = decode(_items, listed, "input")
-        for item, opened in zip(read, elements(listed), strict=True):
+        given = elements(listed)
+        for item, opened in zip(read, given, strict=True):
             kind = item.type or "message"
             if kind.endswith("_output"):
                 self._output(out, item, opened)
@@ -97,7 +108,7 @@ class _History:
                 out.append(self._item(one))
                 self._unanswered.append(one)
         self._settle(out)
-        return raw(out)
+        return listed if unchanged(out, given) else raw(out)
 
     def _item(self, one: Reinsert) -> dict[str, Any]:
         return item_for(one.call, self._kinds.get(one.call.qualified, "function"))

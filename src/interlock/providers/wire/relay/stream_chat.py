@@ -15,15 +15,15 @@ from interlock.providers.wire.exchange import Ended, Head
 from interlock.providers.wire.model import Fault, StopReason, ToolCall, Usage
 from interlock.providers.wire.relay.answer_chat import assistant_message, strip_calls
 from interlock.providers.wire.relay.answers import array, mapping
-from interlock.providers.wire.relay.calls import CallIds, chat_call, object_of
+from interlock.providers.wire.relay.calls import CallIds, chat_call
+from interlock.providers.wire.relay.chat_call import ChatCall
 from interlock.providers.wire.relay.events import (
     Event,
     EventRelay,
-    HeldBytes,
     frame,
     upstream_fault,
 )
-from interlock.providers.wire.relay.exact import dumps, loads, unescape
+from interlock.providers.wire.relay.exact import dumps, escape, text_of, unescape
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
 __all__ = ["ChatRelay"]
@@ -32,57 +32,6 @@ Tree = dict[str, Any]
 _DONE = b"data: [DONE]\n\n"
 _TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
 _CALLED = ("tool_calls", "function_call")
-
-
-class _Call(HeldBytes):
-    """A call that is being told, or waits for its decision."""
-
-    __slots__ = ("choice", "entry", "id", "key", "member", "named", "rich", "state", "text_name")
-
-    def __init__(self, choice: int, key: int | None, entry: Tree) -> None:
-        super().__init__()
-        self.choice = choice
-        self.key = key
-        """Index in the upstream's `tool_calls`; None: the deprecated `function_call`."""
-        self.entry = entry
-        """The call as far as it is not text: id, type, unknown members."""
-        self.member, self.text_name = _member(entry) if key is not None else ("", "arguments")
-        inner = entry.get(self.member) if self.member else entry
-        name = inner.get("name") if isinstance(inner, dict) else None
-        self.named = name if isinstance(name, str) else ""
-        self.rich: set[int] = set()
-        """Positions of events that say more than arguments under the call's index."""
-        self.id = ""
-        self.state = "open"
-
-    def rewrite(self, arguments: str) -> None:
-        """Makes one event of it that says `arguments`; told before any of it left."""
-        if self.member == "custom":
-            given = object_of(arguments).get("input")
-            arguments = given if isinstance(given, str) else arguments
-        tree = loads(self.events[0][self.events[0].index(b"data:") + 5 :].strip())
-        delta = tree["choices"][0]["delta"]
-        fragment = delta["tool_calls"][0] if self.member else delta["function_call"]
-        inner = mapping(fragment, self.member) if self.member else fragment
-        inner[self.text_name] = arguments
-        if self.member:
-            fragment[self.member] = inner
-        self.events = [frame(tree)]
-
-    def whole(self) -> Tree:
-        """The entry as a whole answer would have it."""
-        text = unescape(self.pieces)
-        if not self.member:
-            return {**self.entry, "name": self.named, self.text_name: text}
-        inner = {**mapping(self.entry, self.member), "name": self.named, self.text_name: text}
-        tree = {name: value for name, value in self.entry.items() if name != "index"}
-        return {**tree, self.member: inner}
-
-
-def _member(entry: Tree) -> tuple[str, str]:
-    if isinstance(entry.get("custom"), dict):
-        return "custom", "input"
-    return "function", "arguments"
 
 
 def _with_choices(tree: Tree, choices: list[Tree]) -> Tree:
@@ -117,8 +66,8 @@ class ChatRelay(EventRelay):
         self._begin_round()
 
     def _begin_round(self) -> None:
-        self._calls: dict[tuple[int, int | None], _Call] = {}
-        self._order: list[_Call] = []
+        self._calls: dict[tuple[int, int | None], ChatCall] = {}
+        self._order: list[ChatCall] = []
         self._ids = CallIds()
         self._tail: list[tuple[Tree, bytes]] = []
         self._finished: dict[int, str] = {}
@@ -154,10 +103,8 @@ class ChatRelay(EventRelay):
             self._forward_choices(event, now, whole=len(now) == len(choices) and not changed)
 
     def _note(self, tree: Tree) -> None:
-        if not self._own_id and isinstance(tree.get("id"), str):
-            self._own_id = tree["id"]
-        if not self._own_model and isinstance(tree.get("model"), str):
-            self._own_model = tree["model"]
+        self._own_id = self._own_id or text_of(tree.get("id"))
+        self._own_model = self._own_model or text_of(tree.get("model"))
         if self._envelope is None:
             known = ("id", "created", "model")
             self._envelope = {name: tree[name] for name in known if name in tree}
@@ -241,7 +188,7 @@ class ChatRelay(EventRelay):
 
     def _record(self, index: int, name: str, text: str) -> None:
         if self._recording:
-            piece = dumps(text)[1:-1]
+            piece = escape(text)
             self._texts.setdefault((index, name), []).append(piece)
             self._recorded += len(piece)
             self._recording = self._recorded <= self._limit
@@ -284,7 +231,7 @@ class ChatRelay(EventRelay):
             call = known or self._open(index, None, legacy)
             self._add(call, legacy, choice, event, first=known is None, single=single)
 
-    def _find(self, index: int, fragment: Tree) -> tuple[_Call, bool]:
+    def _find(self, index: int, fragment: Tree) -> tuple[ChatCall, bool]:
         """The call a fragment belongs to. Some providers number all their calls 0."""
         key = fragment.get("index")
         call_id = fragment.get("id")
@@ -296,14 +243,21 @@ class ChatRelay(EventRelay):
             return self._open(index, key, fragment), True
         return call, False
 
-    def _open(self, index: int, key: int | None, entry: Tree) -> _Call:
-        call = _Call(index, key, dict(entry))
+    def _open(self, index: int, key: int | None, entry: Tree) -> ChatCall:
+        call = ChatCall(index, key, dict(entry))
         self._calls[index, key] = call
         self._order.append(call)
         return call
 
     def _add(
-        self, call: _Call, fragment: Tree, choice: Tree, event: Event, *, first: bool, single: bool
+        self,
+        call: ChatCall,
+        fragment: Tree,
+        choice: Tree,
+        event: Event,
+        *,
+        first: bool,
+        single: bool,
     ) -> None:
         inner = mapping(fragment, call.member) if call.member else fragment
         if not first:
@@ -313,7 +267,7 @@ class ChatRelay(EventRelay):
         text = inner.get(call.text_name)
         if text is not None and not isinstance(text, str):
             text = dumps(text).decode()
-        piece = dumps(text or "")[1:-1]
+        piece = escape(text or "")
         call.pieces.append(piece)
         if single:
             data = event.raw
@@ -343,53 +297,18 @@ class ChatRelay(EventRelay):
             self._hold(found, partial(self._release, call))
         self._forget()
 
-    def _release(self, call: _Call, our_id: str, arguments: str | None = None) -> bytes:
+    def _release(self, call: ChatCall, our_id: str, arguments: str | None = None) -> bytes:
         if call.state != "held":
             return b""
         call.state = "released"
         choice = self._client_choice(call.choice)
         index = self._released.get(choice, 0)
         self._released[choice] = index + 1
+        self._opened.add(choice)
         if arguments is not None:
             call.rewrite(arguments)
-        same = self._round == 1 and index == call.key
-        out = [
-            event
-            if same and i not in call.rich
-            else self._released_event(call, event, our_id, index, first=i == 0)
-            for i, event in enumerate(call.events)
-        ]
-        self._opened.add(choice)
-        call.events = []
-        return b"".join(out)
-
-    def _released_event(
-        self, call: _Call, event: bytes, our_id: str, index: int, *, first: bool
-    ) -> bytes:
-        tree = loads(event[event.index(b"data:") + 5 :].strip())
-        choice = tree["choices"][0]
-        delta = choice["delta"]
-        if self._round > 1:
-            delta.pop("role", None)
-            choice["index"] = self._main
-            tree |= self._envelope or {}
-        if not call.member:
-            fragment = delta["function_call"]
-            fragment.pop("name", None)
-            if first:
-                delta["function_call"] = {"name": call.named, **fragment}
-            return frame(tree)
-        fragment = delta["tool_calls"][0]
-        inner = {name: v for name, v in mapping(fragment, call.member).items() if name != "name"}
-        if first:
-            inner = {"name": call.named, **inner}
-            head = {"index": index, "id": our_id, "type": fragment.get("type") or call.member}
-            rest = {name: v for name, v in fragment.items() if name not in head}
-            delta["tool_calls"] = [{**head, **rest, call.member: inner}]
-        else:
-            rest = {name: v for name, v in fragment.items() if name not in ("id", "type")}
-            delta["tool_calls"] = [{**rest, "index": index, call.member: inner}]
-        return frame(tree)
+        envelope = None if self._round == 1 else {**(self._envelope or {})}
+        return call.told(our_id, index, choice=choice, envelope=envelope)
 
     def drop(self, call: ToolCall) -> None:
         """See `StreamRelay.drop`."""

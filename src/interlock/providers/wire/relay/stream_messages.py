@@ -14,7 +14,14 @@ from interlock.providers.wire.relay.answer_messages import tool_call
 from interlock.providers.wire.relay.answers import mapping
 from interlock.providers.wire.relay.calls import CallIds, is_tool_use
 from interlock.providers.wire.relay.events import Event, frame, upstream_fault
-from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, loads, unescape
+from interlock.providers.wire.relay.exact import (
+    JSON_ERRORS,
+    dumps,
+    escape,
+    loads,
+    text_of,
+    unescape,
+)
 from interlock.providers.wire.relay.ordered import HeldCall, OrderedRelay
 from interlock.providers.wire.relay.usage import (
     MESSAGES_STOPS,
@@ -125,8 +132,8 @@ class MessagesRelay(OrderedRelay):
                 self._message_stop(event)
             case "error":
                 error = event.tree.get("error")
-                if isinstance(error, dict) and isinstance(error.get("type"), str):
-                    self._error_type = error["type"]
+                if isinstance(error, dict):
+                    self._error_type = text_of(error.get("type")) or self._error_type
                 self._fail(upstream_fault(error))
             case _:
                 if event.tree.get("error"):
@@ -139,10 +146,8 @@ class MessagesRelay(OrderedRelay):
     def _message_start(self, event: Event) -> None:
         message = mapping(event.tree, "message")
         self._begun = True
-        if isinstance(message.get("id"), str):
-            self._own_id = message["id"]
-        if isinstance(message.get("model"), str):
-            self._own_model = message["model"]
+        self._own_id = text_of(message.get("id"))
+        self._own_model = text_of(message.get("model"))
         self._count(message)
         if self._opened:
             return
@@ -201,7 +206,7 @@ class MessagesRelay(OrderedRelay):
         if isinstance(target, HeldCall):
             if name != "partial_json" or not isinstance(text, str):
                 raise MalformedAnswerError("the upstream sent a tool call that is not JSON")
-            piece = dumps(text)[1:-1]
+            piece = escape(text)
             target.pieces.append(piece)
             target.events.append(event.raw)
             self._keep(len(event.raw) + len(piece))
@@ -220,7 +225,7 @@ class MessagesRelay(OrderedRelay):
 
     def _remember(self, block: _Block, delta: Tree, name: str | None, text: object) -> None:
         if name and isinstance(text, str):
-            piece = dumps(text)[1:-1]
+            piece = escape(text)
             block.texts.setdefault(name, []).append(piece)
             self._recorded += len(piece)
         elif delta.get("type") == "citations_delta":

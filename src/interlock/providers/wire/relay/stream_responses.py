@@ -16,9 +16,16 @@ from interlock.providers.wire.relay.answer_responses import claimed, said_item, 
 from interlock.providers.wire.relay.answers import array, mapping
 from interlock.providers.wire.relay.calls import CallIds
 from interlock.providers.wire.relay.events import Event, frame, upstream_fault
-from interlock.providers.wire.relay.exact import dumps, loads, unescape
+from interlock.providers.wire.relay.exact import dumps, escape, loads, text_of, unescape
 from interlock.providers.wire.relay.items import call_of, is_call, with_arguments, with_call_id
 from interlock.providers.wire.relay.ordered import HeldCall, OrderedRelay
+from interlock.providers.wire.relay.response_events import (
+    ENDS,
+    OPENINGS,
+    TYPED,
+    empty_response,
+    said_events,
+)
 from interlock.providers.wire.relay.usage import (
     responses_stop,
     responses_usage,
@@ -29,8 +36,6 @@ __all__ = ["ResponsesRelay"]
 
 Tree = dict[str, Any]
 
-_OPENINGS = frozenset({"response.created", "response.in_progress", "response.queued"})
-_ENDS = frozenset({"response.completed", "response.failed", "response.incomplete"})
 _ARGUMENTS = {
     "response.function_call_arguments.delta": "delta",
     "response.custom_tool_call_input.delta": "delta",
@@ -43,25 +48,6 @@ _TEXT_DELTAS = frozenset(
         "response.refusal.delta",
     }
 )
-_TYPED = frozenset(
-    {
-        *_OPENINGS,
-        *_ENDS,
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.function_call_arguments.delta",
-        "response.function_call_arguments.done",
-        "response.output_item.added",
-        "response.output_item.done",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "response.reasoning_summary_part.added",
-        "response.reasoning_summary_part.done",
-        "response.reasoning_summary_text.delta",
-        "response.reasoning_summary_text.done",
-    }
-) - {"response.queued"}
-"""The only events the typed client can read (8.5)."""
 
 
 class ResponsesRelay(OrderedRelay):
@@ -114,11 +100,11 @@ class ResponsesRelay(OrderedRelay):
             raise MalformedAnswerError("the upstream sent an event without a type")
         if kind == "error":
             self._fail(upstream_fault(tree.get("error") or tree))
-        elif kind in _OPENINGS:
+        elif kind in OPENINGS:
             self._opening(event)
-        elif kind in _ENDS:
+        elif kind in ENDS:
             self._ending(event, kind)
-        elif not self._native and kind not in _TYPED:
+        elif not self._native and kind not in TYPED:
             self._followed(event, kind, send=False)
         else:
             self._followed(event, kind, send=True)
@@ -129,7 +115,7 @@ class ResponsesRelay(OrderedRelay):
         if not self._identity:
             known = ("id", "created_at")
             self._identity = {name: response[name] for name in known if name in response}
-        if self._round > 1 or (not self._native and event.tree["type"] not in _TYPED):
+        if self._round > 1 or (not self._native and event.tree["type"] not in TYPED):
             return
         self._opened = True
         if response.get("output"):
@@ -189,7 +175,7 @@ class ResponsesRelay(OrderedRelay):
             return
         if not isinstance(text, str):
             raise MalformedAnswerError("the upstream sent a delta without its text")
-        piece = dumps(text)[1:-1]
+        piece = escape(text)
         held.pieces.append(piece)
         held.events.append(event.raw)
         self._keep(len(event.raw) + len(piece))
@@ -237,7 +223,6 @@ class ResponsesRelay(OrderedRelay):
             if held.state == "open":
                 self._whole_call(held, held.start)
         self._only_at_the_end(array(response, "output"))
-        response_id, model = response.get("id"), response.get("model")
         self._step(
             Ended(
                 stop=responses_stop(
@@ -245,8 +230,8 @@ class ResponsesRelay(OrderedRelay):
                     called=bool(self._calls),
                 ),
                 usage=responses_usage(response.get("usage")),
-                model=model if isinstance(model, str) else "",
-                response_id=response_id if isinstance(response_id, str) else "",
+                model=text_of(response.get("model")),
+                response_id=text_of(response.get("id")),
             )
         )
 
@@ -470,33 +455,15 @@ class ResponsesRelay(OrderedRelay):
         return Event(kind, {**event.tree, "type": kind, "response": new}, b"", canonical=False)
 
     def _response_base(self) -> Tree:
-        """What a response object must have, when the upstream gave none."""
-        tree: Tree = {"id": f"resp_{self._suffix}", "object": "response", "created_at": 0}
-        tree |= {"status": "completed", "model": self._model, "output": []}
-        tree |= {"parallel_tool_calls": True, "tool_choice": "auto", "tools": [], "error": None}
-        return {**tree, **self._base}
+        return {**empty_response(f"resp_{self._suffix}", self._model), **self._base}
 
     def _saying(self, item: Tree, text: str) -> bytes:
-        """All events of an output message that says `text`."""
         place = self._next
         self._next += 1
-        part = item["content"][0]
-        empty = {**part, "text": ""}
-        out: list[bytes] = []
-        at: Tree = {"output_index": place}
-        inside: Tree = {"item_id": item["id"], **at, "content_index": 0}
-        began = {**item, "status": "in_progress", "content": []}
-        for kind, members in (
-            ("response.output_item.added", {**at, "item": began}),
-            ("response.content_part.added", {**inside, "part": empty}),
-            ("response.output_text.delta", {**inside, "delta": text, "logprobs": []}),
-            ("response.output_text.done", {**inside, "text": text, "logprobs": []}),
-            ("response.content_part.done", {**inside, "part": part}),
-            ("response.output_item.done", {**at, "item": item}),
-        ):
-            tree = {"type": kind, "sequence_number": self._number(), **members}
-            out.append(frame(tree, kind))
-        return b"".join(out)
+        told = said_events(item, text, place)
+        return b"".join(
+            frame({**tree, "sequence_number": self._number()}, kind) for kind, tree in told
+        )
 
     def fail(self, fault: Fault) -> bytes:
         """See `StreamRelay.fail`: `response.failed`, the upstream's own when it sent one."""
