@@ -58,16 +58,21 @@ def cpu_ms(results: Results, row: str, workload: str, concurrency: int) -> float
 def rps_ratio(
     results: Results, row: str, peer: str, workload: str, concurrency: int
 ) -> float | None:
-    """How many times the peer's requests per second `row` reaches: the median pair."""
+    """How many times the peer's requests per second `row` reaches: the median pair.
+
+    Of the undisturbed pairs; else of those disturbed alike; else of all.
+    """
     ours = {run.repetition: run for run in results.runs(row, workload, concurrency)}
     theirs = {run.repetition: run for run in results.runs(peer, workload, concurrency)}
     pairs = [
-        (max(ours[number].foreign, theirs[number].foreign), ours[number].rps / theirs[number].rps)
+        (ours[number], theirs[number])
         for number in ours.keys() & theirs.keys()
         if theirs[number].rps
     ]
-    calm = [ratio for noise, ratio in pairs if noise <= QUIET] or [ratio for _, ratio in pairs]
-    return median(calm) if calm else None
+    calm = [(a, b) for a, b in pairs if max(a.foreign, b.foreign) <= QUIET]
+    even = [(a, b) for a, b in pairs if abs(a.foreign - b.foreign) <= QUIET]
+    kept = calm or even or pairs
+    return median(a.rps / b.rps for a, b in kept) if kept else None
 
 
 def cpu_ratio(

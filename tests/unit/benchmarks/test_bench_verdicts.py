@@ -87,6 +87,17 @@ def test_a_disturbed_run_counts_only_where_there_is_no_quieter_one() -> None:
     assert rps_ratio(results, "interlock", "envoy", "json", 32) == 0.3
 
 
+def test_of_disturbed_pairs_those_disturbed_alike_count() -> None:
+    results = make_results(
+        make_run("interlock", 0, 900, foreign=0.05),
+        make_run("envoy", 0, 300, foreign=0.7),
+        make_run("interlock", 1, 400, foreign=0.5),
+        make_run("envoy", 1, 500, foreign=0.5),
+    )
+
+    assert rps_ratio(results, "interlock", "envoy", "json", 32) == 0.8
+
+
 def test_a_cell_without_a_common_repetition_has_no_ratio() -> None:
     results = make_results(make_run("interlock", 0, 900), make_run("envoy", 1, 1000))
 
