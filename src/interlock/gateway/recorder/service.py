@@ -69,14 +69,21 @@ class RecorderStats(Struct, kw_only=True):
     groups: int = 0
     spooled: int = 0
     imported: int = 0
-    dropped: int = 0
-    """Records lost for good: no room anywhere, or refused by the store even when cleaned."""
+    overflowed: int = 0
+    """Records not taken, because the writer was stuck and the queue full. Event loop."""
+    lost: int = 0
+    """Records given up: no room anywhere, or refused by the store even when cleaned. Writer."""
     failures: int = 0
     """Attempts to write that failed."""
     up: bool = True
     last_error: str = ""
     group_s: float = 0.0
     """Seconds spent writing groups."""
+
+    @property
+    def dropped(self) -> int:
+        """Records that are gone for good, for whatever reason."""
+        return self.overflowed + self.lost
 
 
 class _Barrier(Struct, frozen=True):
@@ -233,7 +240,7 @@ class BatchRecorder:
         queue = self._queue
         if len(queue) >= self._limit:
             # The writer moves the queue aside while the store is away, so this is a stuck write.
-            self.stats.dropped += 1
+            self.stats.overflowed += 1
             return
         queue.append(entry)
         if self._asleep:
@@ -424,10 +431,7 @@ class BatchRecorder:
         self.stats.failures += 1
         self.stats.last_error = reason
         self._park()
-        if (
-            len(self._held) > self._settings.max_records
-            or self._held_bytes > self._settings.max_bytes
-        ):
+        if self.pending > self._settings.max_records or self._held_bytes > self._settings.max_bytes:
             self._spill()
 
     def _park(self) -> None:
@@ -446,7 +450,7 @@ class BatchRecorder:
             self._held.append(frame)
 
     def _give_up(self, count: int, reason: str) -> None:
-        self.stats.dropped += count
+        self.stats.lost += count
         self.stats.last_error = reason
         _log.error("records were dropped", count=count, reason=reason)
 
