@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from relay_driving import FORMATS, Client, bytewise, events, none, ours, relayed, requested, sse
-from tests.support.stream_corpus import SCENARIOS, Say, Scenario
+from tests.support.stream_corpus import SCENARIOS, Call, Say, Scenario
 
 from interlock.kernel.errors import InterlockError
 from interlock.providers.wire.errors import StreamOverflowError
@@ -474,3 +474,28 @@ def test_any_text_arrives_as_it_was_said(name: FormatName, texts: list[str], dat
     cut = data.draw(st.integers(0, len(stream)))
 
     assert events(relayed(name, [stream[:cut], stream[cut:]])) == events(stream)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_halves_of_a_character_cut_between_fragments_meet_again(name: FormatName) -> None:
+    call = Call(id="a", name="f", fragments=['{"x":"', "HALF1", "HALF2", '"}'])
+    stream = Scenario(name="t", parts=[call], stop="tool_calls").recorded(name).sse
+    stream = stream.replace(b"HALF1HALF2", rb"\ud83d\ude00")
+    stream = stream.replace(b"HALF1", rb"\ud83d").replace(b"HALF2", rb"\ude00")
+
+    reader = Client(name).read([stream])
+
+    assert [json.loads(c.arguments) for c in reader.calls] == [{"x": "😀"}]
+    assert events(reader.close())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_half_a_character_in_text_goes_out_as_it_came(name: FormatName) -> None:
+    stream = SCENARIOS["text"].recorded(name).sse.replace(b"answer", rb"\ud83d")
+
+    assert relayed(name, [stream]) == stream
+    lone = Call(id="a", name="f", fragments=[r'{"x":"' + "HALF", '"}'])
+    calling = Scenario(name="t", parts=[lone], stop="tool_calls").recorded(name).sse
+    reader = Client(name).read([calling.replace(b"HALF", rb"\ud83d")])
+    assert [c.arguments for c in reader.calls] == ['{"x":"\ufffd"}']
+    reader.close().decode()
