@@ -221,11 +221,11 @@ def _is_outage(error: DBAPIError) -> bool:
 def _normalise(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError):
         raise StoreUrlError(
             "the database URL cannot be read",
             hint="write `sqlite:///PATH` or `postgresql://USER@HOST/NAME`",
-        ) from error
+        ) from None  # the cause quotes the URL, and with it the password
     backend = parsed.drivername.split("+")[0]
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:" or parsed.query:
