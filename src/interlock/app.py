@@ -16,19 +16,18 @@ from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from pydantic import SecretStr
 from starlette.middleware.cors import CORSMiddleware
 
 from interlock import __version__
 from interlock.app_settings import AppSettings
+from interlock.app_store import Store, migrate_store, open_store
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
-from interlock.gateway.recorder import BatchRecorder
-from interlock.gateway.repository import SessionRepository, ToolPinRepository, UsageRepository
+from interlock.gateway.repository import UsageRepository
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import FilePolicies, RulesCache
@@ -36,11 +35,9 @@ from interlock.gateway.session import Sessions
 from interlock.gateway.sidecalls import SideCalls
 from interlock.gateway.single import SingleLlm
 from interlock.gateway.traffic import TrafficCounter
-from interlock.identity.admin import IdentityAdmin
-from interlock.identity.audit import AuditLog
-from interlock.identity.bootstrap import Bootstrap, BootstrapResult
-from interlock.identity.keys import KeyService
+from interlock.identity.bootstrap import BootstrapResult
 from interlock.kernel.clock import Clock, SystemClock
+from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
@@ -50,13 +47,9 @@ from interlock.providers.catalog import BUILT_IN
 from interlock.providers.demo import DemoUpstream
 from interlock.providers.model import Suffix
 from interlock.providers.router import Router as Upstreams
-from interlock.storage.engine import Database
 from interlock.storage.errors import StoreUnavailable
-from interlock.storage.migrate import migrate
-from interlock.storage.schema import metadata
-from interlock.storage.secrets import SecretBox
 from interlock.surfaces.control.headers import ConfigCache
-from interlock.surfaces.control.hot import ControlHot, status_of
+from interlock.surfaces.control.hot import ControlHot, DefaultProvider, status_of
 from interlock.surfaces.control.routes import ControlRoutes
 from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
@@ -82,54 +75,16 @@ _HEADER_BYTES = 128 << 10
 
 
 @dataclass(slots=True, kw_only=True)
-class Store:
-    """The store and what needs nothing else: for the server and for the command line."""
-
-    settings: AppSettings
-    database: Database
-    secrets: SecretBox
-    clock: Clock
-    keys: KeyService
-    audit: AuditLog
-    admin: IdentityAdmin
-
-
-def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
-    """Opens the store of the settings; connects and migrates nothing yet."""
-    clock = clock or SystemClock()
-    settings.data.mkdir(parents=True, exist_ok=True)
-    database = Database(
-        settings.database_url,
-        pool_size=settings.store.pool_size,
-        connect_timeout_s=settings.store.connect_timeout_s,
-    )
-    secrets = SecretBox.load(settings.data, _reveal(settings.bootstrap.secret_key))
-    keys = KeyService(database, secrets, settings=settings.keys, clock=clock)
-    audit = AuditLog(database, clock)
-    admin = IdentityAdmin(database, secrets, audit, clock, keys=keys)
-    return Store(
-        settings=settings,
-        database=database,
-        secrets=secrets,
-        clock=clock,
-        keys=keys,
-        audit=audit,
-        admin=admin,
-    )
-
-
-@dataclass(slots=True, kw_only=True)
 class Application:
     """A server, built and not yet started."""
 
     store: Store
-    recorder: BatchRecorder
+    clock: Clock
     upstreams: Upstreams
     metrics: GatewayMetrics
     tracer: Tracer
     hot: ControlHot
     asgi: FastAPI
-    sessions: SessionRepository
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -139,22 +94,9 @@ class Application:
             SchemaError: the store's schema is not one this version may start on.
             StoreUnavailable: the store cannot be reached.
         """
-        settings = self.store.settings
-        await asyncio.to_thread(
-            migrate, self.store.database, metadata, lock_s=settings.store.migration_lock_s
-        )
-        made = await Bootstrap(
-            self.store.database,
-            self.store.secrets,
-            self.store.admin,
-            self.store.audit,
-            keys=self.store.keys,
-        ).run(
-            admin_email=settings.bootstrap.admin_email,
-            admin_password=_reveal(settings.bootstrap.admin_password),
-            key=_reveal(settings.bootstrap.bootstrap_key),
-        )
-        self.recorder.start()
+        await asyncio.to_thread(migrate_store, self.store.settings)
+        made = await self.store.first_start()
+        self.store.recorder.start()
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [
@@ -166,8 +108,7 @@ class Application:
                     task.cancel()
         finally:
             self.upstreams.close()
-            await self.recorder.stop()
-            await self.store.database.close()
+            await self.store.close()
             self.tracer.close()
 
     async def health(self) -> Mapping[str, str]:
@@ -180,13 +121,18 @@ class Application:
         return {"store": "ok"}
 
     async def _housekeeping(self) -> None:
-        """Removes what has expired, a little at a time."""
+        """Removes what was kept long enough, a little at a time."""
+        kept = self.store.settings.gateway
         while True:
             await asyncio.sleep(_PURGE_S)
             try:
-                await self.sessions.purge(now=self.store.clock.now().timestamp())
-            except Exception as exc:
-                _log.warning("expired sessions were not removed: %s", type(exc).__name__)
+                await self.store.history.purge(
+                    now=self.clock.now().timestamp(),
+                    decision_days=kept.decision_days,
+                    usage_days=kept.usage_days,
+                )
+            except InterlockError as exc:
+                _log.warning("old records were not removed: %s", exc.message)
 
 
 class _SpanTracer:
@@ -214,14 +160,11 @@ class _SpanTracer:
 
 def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     """Builds a server from settings; nothing is opened or started yet."""
+    clock = clock or SystemClock()
     store = open_store(settings, clock=clock)
-    clock = store.clock
-    database = store.database
+    database, recorder = store.database, store.recorder
     metrics = GatewayMetrics()
     traffic = TrafficCounter(metrics)
-    recorder = BatchRecorder(
-        database, spool_dir=settings.data / "spool", settings=settings.recorder
-    )
     upstreams = build_upstreams(
         settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
     )
@@ -251,7 +194,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         decider=Decider(recorder=recorder, clock=clock, roles=roles, counter=traffic),
         upstreams=upstreams,
         ledger=ledger,
-        pins=StoredPins(ToolPinRepository(database), clock),
+        pins=StoredPins(store.pins, clock),
         responses=responses,
         roles=roles,
         clock=clock,
@@ -273,13 +216,12 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
     application = Application(
         store=store,
-        recorder=recorder,
+        clock=clock,
         upstreams=upstreams,
         metrics=metrics,
         tracer=tracer,
         hot=hot,
         asgi=asgi,
-        sessions=SessionRepository(database),
     )
     control = ControlRoutes(
         router=router,
@@ -330,7 +272,7 @@ def _mount(application: Application, control: ControlRoutes) -> None:
 
 def _expose(application: Application) -> None:
     """Numbers that other objects keep."""
-    metrics, recorder = application.metrics, application.recorder
+    metrics, recorder = application.metrics, application.store.recorder
     metrics.read("interlock_pending_records", "Records not yet stored.", lambda: recorder.pending)
     metrics.read(
         "interlock_dropped_records",
@@ -351,15 +293,11 @@ _SUFFIXES: Mapping[str, Suffix] = {
 }
 
 
-def _defaults(upstreams: Upstreams) -> Callable[[str], str]:
-    """Default provider of a suffix, remembered: the configuration does not change."""
-    known: dict[str, str] = {}
+def _defaults(upstreams: Upstreams) -> DefaultProvider:
+    """Default provider of a suffix; a caller's own key never goes to a stand-in."""
 
-    def default(suffix: str) -> str:
-        found = known.get(suffix)
-        if found is None:
-            found = known[suffix] = upstreams.default_provider(_SUFFIXES[suffix])
-        return found
+    def default(suffix: str, byok: bool) -> str:
+        return upstreams.default_provider(_SUFFIXES[suffix], byok=byok)
 
     return default
 
@@ -440,7 +378,3 @@ async def tick(application: Application, server: uvicorn.Server) -> None:
             now = loop.time()
             application.hot.keep_alive(now)
             sweep(server.server_state.connections, now)
-
-
-def _reveal(secret: SecretStr | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()

@@ -1,11 +1,19 @@
 """Assembles the command line from the groups beside this file."""
 
+from pathlib import Path
+
 import typer
 
-from interlock.cli import policy, providers
+from interlock.app_settings import load_settings
+from interlock.cli import audit, decisions, keys, policy, providers
+from interlock.cli import config as settings_commands
 from interlock.cli.demo import demo
 from interlock.cli.demo_upstream import demo_upstream
+from interlock.cli.migrate import migrate
 from interlock.cli.serve import serve
+from interlock.cli.usage import usage
+from interlock.providers.build import build_upstreams
+from interlock.providers.demo import DemoUpstream
 
 __all__ = ["app", "main"]
 
@@ -13,8 +21,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="
 app.command()(serve)
 app.command()(demo)
 app.command("demo-upstream")(demo_upstream)
-app.add_typer(policy.app, name="policy")
+app.command()(usage)
+app.command()(migrate)
+app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
+app.add_typer(policy.app, name="policy")
+app.add_typer(decisions.app, name="decisions")
+app.add_typer(settings_commands.app, name="config")
+app.add_typer(audit.app, name="audit")
 
 
 @app.callback()
@@ -24,4 +38,12 @@ def root() -> None:
 
 def main() -> None:
     """Entry point of the `interlock` script."""
+    providers.use(_providers)
     app()
+
+
+def _providers(data: Path | None, config: Path | None) -> providers.Loaded:
+    settings = load_settings(data=data, config=config).settings.upstreams
+    return providers.Loaded(
+        settings=settings, connect=lambda: build_upstreams(settings, demo=DemoUpstream())
+    )

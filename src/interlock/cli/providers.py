@@ -7,6 +7,7 @@ come from and how upstreams are opened.
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from interlock.cli.local import ConfigOption, DataOption
 from interlock.kernel.clock import SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.providers.catalog import BUILT_IN, DEFAULTS, KINDS
@@ -49,20 +51,26 @@ class Loaded:
 class _Source:
     """Where settings come from; set once by `use`."""
 
-    load: Callable[[], Loaded] | None = None
+    load: Callable[[Path | None, Path | None], Loaded] | None = None
 
 
-def use(load: Callable[[], Loaded]) -> None:
-    """Sets how the commands get settings. `load` may raise InterlockError."""
+def use(load: Callable[[Path | None, Path | None], Loaded]) -> None:
+    """Sets how the commands get settings from a data directory and a settings file.
+
+    `load` may raise InterlockError.
+    """
     _Source.load = load
 
 
 @app.command("list")
 def list_providers(
-    *, json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False
+    *,
+    data: DataOption = None,
+    config: ConfigOption = None,
+    json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
     """Show every provider, configured or not. Keys are masked."""
-    loaded = _load()
+    loaded = _load(data, config)
     settings = loaded.settings
     defaults = asyncio.run(_defaults(loaded))
     rows = [_row(settings, name, defaults) for name in _names(settings)]
@@ -97,6 +105,8 @@ def list_providers(
 def check_providers(
     name: Annotated[str | None, typer.Argument(help="One provider; absent: all usable.")] = None,
     *,
+    data: DataOption = None,
+    config: ConfigOption = None,
     model: Annotated[str | None, typer.Option(help="Model to ask.")] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each.", min=0.1)] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
@@ -105,7 +115,7 @@ def check_providers(
 
     Exit code 0: all answered; 1: one did not, or there was none to ask; 2: no such provider.
     """
-    loaded = _load()
+    loaded = _load(data, config)
     settings = loaded.settings
     if name is not None and section(settings, name) is None:
         typer.echo(f"provider `{name}` does not exist", err=True)
@@ -144,12 +154,12 @@ class _Row(msgspec.Struct, frozen=True, kw_only=True):
     default_for: tuple[str, ...]
 
 
-def _load() -> Loaded:
+def _load(data: Path | None, config: Path | None) -> Loaded:
     if _Source.load is None:
         typer.echo("no settings: this command line was not wired to a server", err=True)
         raise typer.Exit(1)
     try:
-        return _Source.load()
+        return _Source.load(data, config)
     except InterlockError as error:
         typer.echo(f"settings: {error.message}", err=True)
         raise typer.Exit(1) from None

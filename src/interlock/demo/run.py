@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -28,6 +29,7 @@ from interlock.demo.story import ATTACKER, POLICY
 __all__ = ["play"]
 
 _START_S = 60.0
+_CONTEXT = re.compile(r"Context: \{.*\}(?= Rule:)")
 _STYLES = {"user": "bold cyan", "model": "yellow", "tool": "dim", "answer": "bold"}
 
 
@@ -57,7 +59,7 @@ def play(*, host: str, port: int, data: Path | None, stay: bool, console: Consol
 
 
 def _scenes(base_url: str, key: str, directory: Path, console: Console) -> bool:
-    say = _teller(console)
+    say = _Teller(console)
     console.print(Rule("1  No policy: the model obeys whoever speaks last"))
     bare = chat_scene(base_url, key, policy=False, say=say)
     leaked = bool(bare.office.outbox)
@@ -94,7 +96,9 @@ def _why(directory: Path, outcome: Outcome) -> str:
         "--data",
         str(directory),
     )
-    denied = [item for item in json.loads(listed) if item["verdict"].endswith("_denied")]
+    denied = [
+        item for item in json.loads(listed)["decisions"] if item["verdict"].endswith("_denied")
+    ]
     if not denied:
         return f"send_email to {ATTACKER} was not attempted"
     decision = json.loads(
@@ -129,10 +133,6 @@ def _interlock(*args: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own command
 
 
-def _teller(console: Console) -> "_Teller":
-    return _Teller(console)
-
-
 class _Teller:
     """Prints a transcript line by line."""
 
@@ -141,8 +141,11 @@ class _Teller:
 
     def __call__(self, line: Line) -> None:
         label = Text(f"{line.who:>7} ", style=_STYLES[line.who])
-        indent = "\n" + " " * 8
-        self._console.print(label + Text(line.text.rstrip().replace("\n", indent)))
+        # The denial repeats the whole call for programs; people have just seen it.
+        text = _CONTEXT.sub("Context: {...}", line.text.rstrip())
+        width = max(40, self._console.width - 8)
+        for index, part in enumerate(Text(text).wrap(self._console, width)):
+            self._console.print((label if index == 0 else Text(" " * 8)) + part)
 
 
 def _verdict(console: Console, good: bool, text: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ def unwired() -> Iterator[None]:
 def wire(settings: dict[str, Any]) -> None:
     loaded = load_settings(settings)
     command.use(
-        lambda: command.Loaded(
+        lambda data, config: command.Loaded(
             settings=loaded, connect=lambda: build_upstreams(loaded, demo=DemoUpstream())
         )
     )
@@ -173,7 +174,7 @@ def test_an_unconfigured_provider_fails_and_an_unknown_one_is_a_usage_error() ->
 
 
 def test_wrong_settings_are_reported_not_raised() -> None:
-    def broken() -> command.Loaded:
+    def broken(data: Path | None, config: Path | None) -> command.Loaded:
         raise InterlockError("providers.x.base_url: is required")
 
     command.use(broken)

@@ -35,9 +35,12 @@ from interlock.surfaces.control.headers import ConfigCache
 from interlock.surfaces.control.routing import Route, Router, refusal
 from interlock.web.hot import HotRequest, Refusal
 
-__all__ = ["ControlHot", "KeyLookup", "Tracer", "new_request_id", "status_of"]
+__all__ = ["ControlHot", "DefaultProvider", "KeyLookup", "Tracer", "new_request_id", "status_of"]
 
 _log = logging.getLogger("interlock.control")
+
+DefaultProvider = Callable[[str, bool], str]
+"""(suffix, whether the caller brings a key) -> provider of a path that names none."""
 
 _COMPLETIONS: Final = frozenset({"chat", "messages", "responses"})
 _JSON: Final = b"content-type: application/json\r\nx-session-id: %b\r\nx-request-id: %b\r\n"
@@ -147,7 +150,7 @@ class ControlHot:
         executor: Executor,
         limits: Limits,
         tracer: Tracer | None = None,
-        default_provider: Callable[[str], str],
+        default_provider: DefaultProvider,
         allowed_origins: frozenset[str] = frozenset(),
     ) -> None:
         self._router = router
@@ -260,7 +263,7 @@ class ControlHot:
         byok: str | None,
     ) -> CallContext:
         assert route.endpoint is not None and route.format is not None  # noqa: S101, PT018 - hot routes have both
-        provider = route.provider or self._default_provider(route.operation)
+        provider = route.provider or self._default_provider(route.operation, byok is not None)
         if key.scopes:
             check_scopes(key, route.endpoint, provider)
         refused = refusal(route)

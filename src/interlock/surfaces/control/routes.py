@@ -9,7 +9,7 @@ are wrong for them.
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -34,7 +34,7 @@ from interlock.surfaces.control.auth import (
 )
 from interlock.surfaces.control.envelope import ErrorResponse, error_response, internal_error
 from interlock.surfaces.control.errors import RouteNotFoundError
-from interlock.surfaces.control.hot import KeyLookup, new_request_id
+from interlock.surfaces.control.hot import DefaultProvider, KeyLookup, new_request_id
 from interlock.surfaces.control.render import (
     count_tokens_body,
     health_body,
@@ -74,7 +74,7 @@ class ControlRoutes:
         side: SideCalls,
         health: HealthChecks,
         compile_policy: Compile,
-        default_provider: Callable[[str], str],
+        default_provider: DefaultProvider,
         started_at: int,
         limits: Limits,
     ) -> None:
@@ -184,14 +184,15 @@ class ControlRoutes:
             key=caller.key,
             config=_DEFAULT_CONFIG,
             head=Head(format=wire, model=model, stream=False, body=body),
-            provider=route.provider or self._default_provider(_suffix(route)),
+            provider=route.provider
+            or self._default_provider(_suffix(route), caller.byok is not None),
             byok=caller.byok,
             endpoint=route.suffix,
             forward=forwarded(caller.headers, wire, byok=caller.byok is not None),
         )
 
     def _models(self, route: Route, caller: _Caller) -> bytes:
-        provider = route.provider or self._default_provider("chat")
+        provider = route.provider or self._default_provider("chat", caller.byok is not None)
         names = self._upstreams.models(provider)
         native = caller.headers.native
         if route.operation == "model":
@@ -225,7 +226,7 @@ def _items(encoded: bytes) -> bytes:
     items = []
     for index, item in enumerate(msgspec.json.decode(encoded)):
         if isinstance(item, dict):
-            items.append({"id": f"item_{index}", **item})
+            items.append({"id": f"item_{index}", **_listed(item)})
     listing = {
         "object": "list",
         "data": items,
@@ -234,6 +235,17 @@ def _items(encoded: bytes) -> bytes:
         "has_more": False,
     }
     return msgspec.json.encode(listing)
+
+
+def _listed(item: dict[str, Any]) -> dict[str, Any]:
+    """An input item in full: clients may shorten messages, but read them as lists of parts."""
+    if item.get("type", "message") != "message":
+        return item
+    content = item.get("content")
+    if isinstance(content, str):
+        kind = "output_text" if item.get("role") == "assistant" else "input_text"
+        content = [{"type": kind, "text": content}]
+    return {**item, "type": "message", "status": "completed", "content": content}
 
 
 def _response(answer: ErrorResponse) -> Response:
