@@ -45,8 +45,12 @@ class _Quick(Struct):
 _quick = msgspec.json.Decoder(_Quick)
 
 
-def open_responses(body: bytes) -> "ResponsesAnswer":
-    """Opens an answer, no deeper than it must. Raises `MalformedAnswerError`."""
+def open_responses(body: bytes, *, linked: str | None = None) -> "ResponsesAnswer":
+    """Opens an answer, no deeper than it must. Raises `MalformedAnswerError`.
+
+    `linked` is the earlier response the client named; the upstream, which was sent the
+    whole history instead, does not say so.
+    """
     if clear(body, _MARKERS):
         try:
             if not body.isascii():
@@ -64,8 +68,9 @@ def open_responses(body: bytes) -> "ResponsesAnswer":
                 usage=responses_usage(quick.usage),
                 model=quick.model or "",
                 response_id=quick.id or "",
+                linked=linked,
             )
-    return _open_slowly(body)
+    return _open_slowly(body, linked)
 
 
 def claimed(item: Tree, ids: CallIds) -> ToolCall:
@@ -78,7 +83,7 @@ def claimed(item: Tree, ids: CallIds) -> ToolCall:
     return call
 
 
-def _open_slowly(body: bytes) -> "ResponsesAnswer":
+def _open_slowly(body: bytes, linked: str | None) -> "ResponsesAnswer":
     tree, faithful = open_tree(body)
     if not isinstance(tree.get("output"), list):
         raise reject_error(tree, "output")
@@ -92,6 +97,7 @@ def _open_slowly(body: bytes) -> "ResponsesAnswer":
         usage=responses_usage(tree.get("usage")),
         model=text_of(tree.get("model")),
         response_id=text_of(tree.get("id")),
+        linked=linked,
     )
 
 
@@ -131,6 +137,7 @@ class ResponsesAnswer:
         usage: Usage | None,
         model: str,
         response_id: str,
+        linked: str | None,
     ) -> None:
         self.calls = calls
         self.stop = stop
@@ -139,6 +146,7 @@ class ResponsesAnswer:
         self.response_id = response_id
         self._body = body
         self._tree = tree
+        self._linked = linked
 
     def output(self) -> list[Tree] | None:
         """The items for the next request."""
@@ -158,9 +166,14 @@ class ResponsesAnswer:
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )
-        if not verdicts.changes(self.calls, self.stop, self.usage):
+        changed = verdicts.changes(self.calls, self.stop, self.usage)
+        if not changed and self._linked is None:
             return self._body
         tree = dict(open_tree(self._body)[0] if self._tree is None else self._tree)
+        if self._linked is not None:
+            tree["previous_response_id"] = self._linked
+        if not changed:
+            return dumps(tree)
         calls = iter(self.calls)
         output: list[Tree] = []
         first_call = None

@@ -52,19 +52,21 @@ def relay_exchange(name: FormatName) -> Exchange:
 class _RelayExchange:
     """See `Exchange`."""
 
-    __slots__ = ("_lost", "_native", "_round", "client", "upstream")
+    __slots__ = ("_linked", "_lost", "_native", "_round", "client", "upstream")
 
     def __init__(self, name: FormatName) -> None:
         self.client: FormatName = name
         self.upstream: FormatName = name
         self._lost: list[str] = []
         self._native = True
+        self._linked: str | None = None
         self._round: _Round | None = None
 
     def request(self, head: Head, edits: Edits) -> bytes:
         """See `Exchange.request`."""
         self._lost = []
         self._native = edits.native_client
+        self._linked = head.previous_response_id
         match self.client:
             case "chat":
                 return request_chat(head, edits, self._lost)
@@ -84,7 +86,7 @@ class _RelayExchange:
             case "messages":
                 found = open_messages(body, native=self._native)
             case "responses":
-                found = open_responses(body)
+                found = open_responses(body, linked=self._linked)
             case _:
                 assert_never(self.client)
         self._round = found

@@ -60,6 +60,9 @@ class ResponsesRelay(OrderedRelay):
         self._native = native_client
         self._model = head.model
         self._suffix = session_id.replace("-", "")
+        linked = head.previous_response_id
+        self._link: Tree = {"previous_response_id": linked} if linked else {}
+        """What the upstream, which is sent the whole history instead, cannot say."""
         self._sequence = 0
         self._next = 0
         """Index of the client's next output item."""
@@ -110,7 +113,7 @@ class ResponsesRelay(OrderedRelay):
             self._followed(event, kind, send=True)
 
     def _opening(self, event: Event) -> None:
-        response = mapping(event.tree, "response")
+        response = self._linked(event)
         self._base = response
         if not self._identity:
             known = ("id", "created_at")
@@ -122,6 +125,14 @@ class ResponsesRelay(OrderedRelay):
             event.tree["response"] = {**response, "output": []}
             event.raw = b""
         self._put(event)
+
+    def _linked(self, event: Event) -> Tree:
+        """The response object of `event`, which is changed to name the earlier response."""
+        response = mapping(event.tree, "response")
+        if response and self._link:
+            response = event.tree["response"] = {**response, **self._link}
+            event.raw = b""
+        return response
 
     def _followed(self, event: Event, kind: str, *, send: bool) -> None:
         """An event of an output item, or of none."""
@@ -211,7 +222,7 @@ class ResponsesRelay(OrderedRelay):
         self._held_whole(held, call)
 
     def _ending(self, event: Event, kind: str) -> None:
-        response = mapping(event.tree, "response")
+        response = self._linked(event)
         if response:
             self._base = response
         self._end = event
