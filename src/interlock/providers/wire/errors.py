@@ -8,6 +8,7 @@ __all__ = [
     "InvalidRequestError",
     "MalformedAnswerError",
     "StreamOverflowError",
+    "ThreadsUnsupportedError",
     "UntranslatableError",
 ]
 
@@ -17,6 +18,25 @@ class InvalidRequestError(InterlockError):
 
     kind: ClassVar[ErrorKind] = ErrorKind.INVALID
     code: ClassVar[str] = "invalid_request"
+
+
+class ThreadsUnsupportedError(InterlockError):
+    """The client wants the provider to hold the conversation, where no session could follow it.
+
+    Clients that know the answer, like the tool runner of the official SDK, then send the
+    whole history.
+    """
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "thread_unsupported_request"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "`thread`: conversations held by the provider are not supported",
+            hint="send the whole conversation with every request",
+            param="thread",
+            details={"error_code": self.code, "unsupported": ["thread"]},
+        )
 
 
 class UntranslatableError(InterlockError):

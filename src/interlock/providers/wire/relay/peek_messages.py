@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Raw, Struct
 
-from interlock.providers.wire.errors import InvalidRequestError
+from interlock.providers.wire.errors import InvalidRequestError, ThreadsUnsupportedError
 from interlock.providers.wire.exchange import FormatName, Head, ResultIn
 from interlock.providers.wire.relay.calls import is_tool_use
 from interlock.providers.wire.relay.exact import elements
@@ -68,6 +68,8 @@ class MessagesClient:
     def peek(self, body: bytes) -> Head:
         """See `Client.peek`."""
         opened = open_body(body)
+        if bytes(opened.get("thread", b"null")) != b"null":
+            raise ThreadsUnsupportedError
         model = need_text(opened, "model")
         listed = opened.get("messages")
         if listed is None:
