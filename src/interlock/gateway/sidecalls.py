@@ -13,7 +13,7 @@ import msgspec
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
-from interlock.kernel.errors import InterlockError
+from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.providers.model import Operation, Target, Upstreams
 from interlock.providers.wire.errors import InvalidRequestError, MalformedAnswerError
 from interlock.providers.wire.exchange import FormatName
@@ -79,9 +79,14 @@ class SideCalls:
     async def count_tokens(self, ctx: CallContext) -> bytes | None:
         """The upstream's own count; None when it cannot count and we must estimate."""
         tree = object_body(ctx.head.body)
-        route = self._upstreams.resolve(
-            ctx.provider, tree["model"], operation="count_tokens", byok=ctx.byok
-        )
+        try:
+            route = self._upstreams.resolve(
+                ctx.provider, tree["model"], operation="count_tokens", byok=ctx.byok
+            )
+        except InterlockError as exc:
+            if exc.error_kind is not ErrorKind.UNSUPPORTED:
+                raise
+            return None
         if not any("messages" in target.formats for group in route.groups for target in group):
             return None
         try:
