@@ -1,6 +1,7 @@
 """Typed access to decoded JSON: every wrong type is an error that names its path.
 
-`null` counts as absent everywhere: clients and providers use both.
+`null` counts as absent everywhere: clients and providers use both. Untrusted values are
+compared with tuples, never looked up in sets: they may be unhashable.
 """
 
 from typing import Any

@@ -281,7 +281,7 @@ def _messages(values: list[Any], losses: Losses) -> list[Message]:
         at = f"messages[{i}]"
         tree = mapping(value, at)
         role = tree.get("role")
-        if role in {"tool", "function"}:
+        if role in ("tool", "function"):
             if results is None:
                 results = []
                 out.append(Message(role="tool", parts=results))
@@ -290,7 +290,7 @@ def _messages(values: list[Any], losses: Losses) -> list[Message]:
         results = None
         if role == "assistant":
             parts = _assistant(tree, at, legacy, losses)
-        elif role in {"user", "system", "developer"}:
+        elif role in ("user", "system", "developer"):
             parts = content_parts(tree.get("content"), f"{at}.content")
         else:
             raise invalid(

@@ -55,7 +55,7 @@ REASON = {
     StopReason.ERROR: "end_turn",
 }
 
-_READ = frozenset({"text", "thinking", "redacted_thinking", "tool_use"})
+_READ = ("text", "thinking", "redacted_thinking", "tool_use")
 
 
 def decode_response(tree: object) -> Response:

@@ -104,7 +104,7 @@ def decode_block(tree: Tree, at: str) -> Shown | Thinking | ToolCall | ToolResul
         )
     if kind == "tool_result":
         return _result(tree, at)
-    if kind in {"thinking", "redacted_thinking"}:
+    if kind in ("thinking", "redacted_thinking"):
         return decode_thinking(tree, at)
     if kind == "image":
         return _image(tree, at)

@@ -50,7 +50,7 @@ def _part(value: object, at: str, losses: Losses) -> Part:
     kind = tree.get("type")
     if tree.get("prompt_cache_breakpoint") is not None:
         losses.add("input[].content[].prompt_cache_breakpoint")
-    if kind in {"input_text", "output_text", "text"}:
+    if kind in ("input_text", "output_text", "text"):
         return Text(text=need_text(tree, "text", f"{at}."))
     if kind == "refusal":
         return Refusal(text=need_text(tree, "refusal", f"{at}."))

@@ -71,7 +71,7 @@ def decode_request(tree: object) -> Request:
         raise invalid("background", "false: answers in the background are not offered")
     if body.get("prompt") is not None:
         raise untranslatable("prompt", "a stored prompt template")
-    if body.get("truncation") not in {None, "disabled"}:
+    if body.get("truncation") not in (None, "disabled"):
         losses.add("truncation")
     for word in items(body, "include"):
         if word != "reasoning.encrypted_content":
@@ -262,7 +262,7 @@ def _item(tree: Tree, at: str, out: list[Message], losses: Losses) -> None:
         parts = content_parts(tree.get("content"), f"{at}.content", losses)
         if role == "assistant":
             _said(parts, out)
-        elif role in {"user", "system", "developer"}:
+        elif role in ("user", "system", "developer"):
             out.append(Message(role=role, parts=parts))
         else:
             raise invalid(f"{at}.role", "`user`, `assistant`, `system` or `developer`")

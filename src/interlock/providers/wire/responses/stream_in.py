@@ -131,7 +131,7 @@ class ResponsesStreamDecoder(StreamReader):
     def _part_added(self, event: _Event, out: list[Event]) -> None:
         kind = (event.part or {}).get("type")
         key = (event.output_index, event.content_index)
-        if kind in {"output_text", "refusal"} and key not in self._parts:
+        if kind in ("output_text", "refusal") and key not in self._parts:
             self._begin(key, Refusal(text="") if kind == "refusal" else Text(text=""), out)
 
     def _text(self, event: _Event, out: list[Event]) -> None:
