@@ -28,14 +28,16 @@ from interlock.gateway.errors import (
 from interlock.gateway.ids import CallId, new_call_id, parse_call_id, upstream_alias
 from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
 from interlock.gateway.pinning import ToolPins
+from interlock.gateway.pump import Pump, fault_of
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules, RulesCache
 from interlock.gateway.session import Denied, LiveSession, SessionNotFoundError, Sessions
 from interlock.kernel.clock import Clock
-from interlock.kernel.errors import InterlockError
+from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.policy.guards import notice
 from interlock.providers.model import Reply, Route, Target, UpstreamError, Upstreams
+from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.exchange import (
     Edits,
     Ended,
@@ -91,7 +93,10 @@ class _Run:
     """Upstream body of the current round."""
     target: Target = _NOWHERE
     relay: StreamRelay | None = None
-    events: int = 0
+    said: int = 0
+    """Events of the current upstream answer that were passed on."""
+    uncounted: bool = False
+    """The current upstream answer has begun and its tokens are not in the meter."""
     closed: bool = False
     """The client's answer is complete."""
 
@@ -321,6 +326,7 @@ class SingleLlm:
         def build(target: Target, name: FormatName) -> bytes:
             if run.again is not None:
                 run.built[target.deployment] = (run.exchange, run.again)
+                run.target, run.body = target, run.again
                 return run.again
             pair = exchange(head.format, name)
             named = edits
@@ -330,6 +336,7 @@ class SingleLlm:
             if pair.client != pair.upstream:
                 run.meter.dropped = tuple(pair.dropped())
             run.built[target.deployment] = (pair, body)
+            run.target, run.body = target, body
             return body
 
         return build
@@ -340,13 +347,33 @@ class SingleLlm:
         if run.route is None:
             model = ctx.head.model.split(",", 1)[0].strip()
             run.route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
-        reply = await self._upstreams.send(
-            run.route, self._builder(run), want=ctx.head.format, stream=stream, headers=ctx.forward
-        )
+        run.uncounted = False
+        try:
+            reply = await self._upstreams.send(
+                run.route,
+                self._builder(run),
+                want=ctx.head.format,
+                stream=stream,
+                headers=ctx.forward,
+            )
+        except asyncio.CancelledError:
+            # The provider works on it, and bills what it has read.
+            run.uncounted = run.target is not _NOWHERE
+            self._count_so_far(run)
+            raise
+        run.uncounted, run.said = stream, 0
         run.meter.attempts += reply.attempts
         run.meter.target = run.target = reply.target
         run.exchange, run.body = run.built[reply.target.deployment]
         return reply
+
+    @staticmethod
+    def _count_so_far(run: _Run) -> None:
+        """Counts an answer that will never be complete: what was sent, and what came back."""
+        if run.uncounted:
+            run.uncounted = False
+            size = estimate_tokens(len(run.body))
+            run.meter.add(Usage(input=size, output=run.said, estimated=True), run.target)
 
     async def _decide(self, run: _Run, call: ToolCall) -> tuple[str, Outcome]:
         session = run.session
@@ -432,7 +459,15 @@ class SingleLlm:
             finally:
                 reply.close()
             meter.upstream_s += time.perf_counter() - sent
-            answer = run.exchange.answer(data)
+            try:
+                answer = run.exchange.answer(data)
+            except MalformedAnswerError:
+                # Nothing was sent: whoever else can answer may.
+                other = None if run.rounds else _without(run.route, run.target)
+                if other is None:
+                    raise
+                run.route = other
+                continue
             usage = answer.usage or Usage(
                 input=estimate_tokens(len(run.body)),
                 output=estimate_tokens(len(data)),
@@ -471,7 +506,7 @@ class SingleLlm:
             except InterlockError as exc:
                 if run.relay is None or not sink.opened:
                     raise
-                return self._fail(run, sink, _fault_of(exc))
+                return self._fail(run, sink, fault_of(exc))
             if run.relay is None:
                 run.relay = run.exchange.stream(
                     run.ctx.head,
@@ -486,6 +521,7 @@ class SingleLlm:
             finally:
                 reply.close()
                 run.meter.upstream_s += time.perf_counter() - sent
+                self._count_so_far(run)
             if run.closed:
                 return None
             if failed is None:
@@ -503,36 +539,16 @@ class SingleLlm:
         """Moves one upstream answer to the client; returns how it failed, if it did.
 
         Otherwise `run.closed` says whether the client's answer is complete or the model
-        must be asked again. What the upstream sends after its last event is read for a
-        moment, so that the connection can be used again.
+        must be asked again.
         """
-        done = False
-        rest: asyncio.TimerHandle | None = None
-        try:
-            async for chunk in reply.chunks():
-                if done:
-                    continue
-                for step in relay.feed(chunk):
-                    if type(step) is Forward:
-                        self._write(run, sink, step.data)
-                    elif type(step) is Failed:
-                        return step
-                    elif await self._step(run, sink, relay, step):
-                        done = True
-                        rest = asyncio.get_running_loop().call_later(_REST_S, reply.close)
-                if sink.must_drain:
-                    await sink.drain()
-        except InterlockError as exc:
-            return None if done else Failed(_fault_of(exc))
-        finally:
-            if rest is not None:
-                rest.cancel()
-        if done:
-            return None
-        for step in relay.eof():
-            if type(step) is Failed:
+        pump = Pump(reply, relay, sink, lambda data: self._write(run, sink, data))
+        pump.start()
+        while (step := await pump.step()) is not None:
+            if isinstance(step, Failed):
                 return step
             if await self._step(run, sink, relay, step):
+                pump.finish()
+                await pump.rest(_REST_S)
                 return None
         return Failed(Fault(code="upstream_truncated", message="the upstream closed the stream"))
 
@@ -555,8 +571,9 @@ class SingleLlm:
     async def _ended(self, run: _Run, sink: Sink, relay: StreamRelay, step: Ended) -> None:
         """The upstream is done: set up the next round, or finish the client's answer."""
         usage = step.usage or Usage(
-            input=estimate_tokens(len(run.body)), output=run.events, estimated=True
+            input=estimate_tokens(len(run.body)), output=run.said, estimated=True
         )
+        run.uncounted = False
         run.meter.add(usage, run.target)
         if run.denials and not run.allowed:
             await self._decider.settle()
@@ -581,7 +598,7 @@ class SingleLlm:
         if not sink.opened:
             run.meter.first_byte_s = time.perf_counter() - run.meter.began
             sink.open(run.session.id)
-        run.events += data.count(b"data:")
+        run.said += data.count(b"data:")
         sink.write(data)
 
     @staticmethod
@@ -616,19 +633,13 @@ def _without(route: Route | None, target: Target) -> Route | None:
     return Route(provider=route.provider, model=route.model, groups=groups, byok=route.byok)
 
 
-def _fault_of(exc: InterlockError) -> Fault:
-    """An upstream error as the fault a stream ends with."""
-    code = exc.error_code
-    if code == "upstream_timeout":
-        return Fault(code="upstream_timeout", message=exc.message)
-    if code == "upstream_truncated":
-        return Fault(code="upstream_truncated", message=exc.message)
-    if code == "upstream_malformed":
-        return Fault(code="upstream_malformed", message=exc.message)
-    status = exc.status if isinstance(exc, UpstreamError) else None
-    return Fault(code="upstream_error", message=exc.message, status=status)
-
-
 def _error_of(fault: Fault, target: Target) -> UpstreamError:
     """A fault that came before anything was sent, as an error with a status."""
-    return UpstreamError(fault.message, code=fault.code, status=fault.status, target=target)
+    late = fault.code == "upstream_timeout"
+    return UpstreamError(
+        fault.message,
+        code=fault.code,
+        kind=ErrorKind.UPSTREAM_TIMEOUT if late else ErrorKind.UPSTREAM,
+        status=fault.status,
+        target=target,
+    )
