@@ -173,7 +173,7 @@ class MessagesStreamEncoder:
             error = {"type": error_type(fault), "message": fault.message}
             return _event("error", error=error)
         out = self._ensure()
-        said = f"[{fault.code}] {fault.message}"
+        said = f"The answer ended early: {fault.message}"
         if self._current is not None and self._text_open:
             out += self._prefix + _json(f"\n\n{said}") + b"}}\n\n"
         else:
