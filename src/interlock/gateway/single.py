@@ -548,7 +548,12 @@ class SingleLlm:
                 return step
             if await self._step(run, sink, relay, step):
                 pump.finish()
-                await pump.rest(_REST_S)
+                try:
+                    await pump.rest(_REST_S)
+                except asyncio.CancelledError:
+                    # The client has its whole answer and may go.
+                    if not run.closed:
+                        raise
                 return None
         return Failed(Fault(code="upstream_truncated", message="the upstream closed the stream"))
 
