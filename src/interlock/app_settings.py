@@ -69,6 +69,8 @@ class ServerSettings(BaseModel):
     """How long a connection without a request is kept."""
     shutdown_s: float = Field(default=30.0, ge=0)
     """How long running answers may go on when the server is told to stop."""
+    allowed_origins: tuple[str, ...] = ()
+    """Browser origins that may call the APIs, e.g. `https://chat.example`; `*`: any."""
     metrics: bool = True
     """Whether `/metrics` is served."""
 
@@ -152,8 +154,6 @@ _SHORT = {
     "HOST": "server.host",
     "PORT": "server.port",
     "DATABASE_URL": "store.database_url",
-    "REDIS_URL": "store.redis_url",
-    "BLOBS_URL": "store.blobs_url",
     "LOG_LEVEL": "telemetry.log_level",
     "LOG_FORMAT": "telemetry.log_format",
     "DATA": "data",
@@ -319,7 +319,11 @@ def _provider_path(name: str) -> tuple[str, ...] | None:
 def _is_list(path: tuple[str, ...]) -> bool:
     if path[0] == "providers":
         return path[-1] in {"models", "formats"}
-    return path in {("gateway", "policy_files"), ("no_proxy",)}
+    return path in {
+        ("gateway", "policy_files"),
+        ("no_proxy",),
+        ("server", "allowed_origins"),
+    }
 
 
 def _read_key_variables(raw: _Raw, environ: Mapping[str, str]) -> None:

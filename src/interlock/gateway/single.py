@@ -35,6 +35,7 @@ from interlock.gateway.rules import Rules, RulesCache
 from interlock.gateway.session import Denied, LiveSession, SessionNotFoundError, Sessions
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.kernel.ids import new_id
 from interlock.policy.guards import notice
 from interlock.providers.model import Reply, Route, Target, UpstreamError, Upstreams
 from interlock.providers.wire.errors import MalformedAnswerError
@@ -87,8 +88,8 @@ class _Run:
     """By deployment: what `send` may have sent."""
     again: bytes | None = None
     """Upstream body of the next round."""
-    exchange: Exchange
-    """The pair of formats in use; the client's own until the first answer."""
+    pair: Exchange | None = None
+    """The pair of formats in use, once somebody answers."""
     body: bytes = b""
     """Upstream body of the current round."""
     target: Target = _NOWHERE
@@ -99,6 +100,12 @@ class _Run:
     """The current upstream answer has begun and its tokens are not in the meter."""
     closed: bool = False
     """The client's answer is complete."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """The pair of formats in use. Only once something was sent."""
+        assert self.pair is not None  # noqa: S101 - `_send` sets it
+        return self.pair
 
 
 class SingleLlm:
@@ -237,7 +244,6 @@ class SingleLlm:
             rules=rules,
             meter=meter,
             edits=edits,
-            exchange=exchange(head.format, head.format),
             hidden=hidden,
             tags=tags,
         )
@@ -328,7 +334,7 @@ class SingleLlm:
                 run.built[target.deployment] = (run.exchange, run.again)
                 run.target, run.body = target, run.again
                 return run.again
-            pair = exchange(head.format, name)
+            pair = exchange(head.format, name, now=time.time, new_id=new_id)
             named = edits
             if target.model != head.model:
                 named = msgspec.structs.replace(edits, model=target.model)
@@ -364,7 +370,7 @@ class SingleLlm:
         run.uncounted, run.said = stream, 0
         run.meter.attempts += reply.attempts
         run.meter.target = run.target = reply.target
-        run.exchange, run.body = run.built[reply.target.deployment]
+        run.pair, run.body = run.built[reply.target.deployment]
         return reply
 
     @staticmethod

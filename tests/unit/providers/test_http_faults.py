@@ -2,6 +2,7 @@
 
 import asyncio
 import zlib
+from typing import Any
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -712,4 +713,39 @@ async def test_a_subscriber_gets_every_piece_and_one_end(up: ScriptedUpstream) -
     assert await asyncio.wait_for(sink.ended, 5) is None
     assert sink.pieces == [b"one", b"two"]
     await rig.healthy()
+    rig.client.close()
+
+
+async def test_a_connection_paused_at_the_last_piece_serves_the_next_request(
+    up: ScriptedUpstream,
+) -> None:
+    rig = Rig(up)
+
+    class Pausing:
+        def __init__(self, exchange: Any) -> None:
+            self.exchange = exchange
+            self.ended: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+        def data(self, piece: bytes) -> None:
+            self.exchange.pause()
+
+        def end(self, fault: TransportError | None) -> None:
+            self.ended.set_result(fault)
+
+    go = asyncio.Event()
+
+    async def after_the_head(conn: Conn) -> None:
+        await conn.write(chunked(b"one", end=False))
+        await go.wait()
+        await conn.write(b"3\r\ntwo\r\n0\r\n\r\n")
+
+    up.script.append(after_the_head)
+    exchange = await rig.post(stream=True)
+    sink = Pausing(exchange)
+    exchange.subscribe(sink)
+    go.set()
+    exchange.resume()
+
+    assert await asyncio.wait_for(sink.ended, 5) is None
+    await asyncio.wait_for(rig.healthy(), 5)
     rig.client.close()

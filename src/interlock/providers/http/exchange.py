@@ -329,6 +329,10 @@ class Exchange:
             return
         self.done = True
         self.fault = fault
+        if self._paused and self._link is not None:
+            # The connection goes back to its pool: the next answer must be read.
+            self._paused = False
+            self._link.resume()
         self._link = None
         self._watchdog.forget(self)
         waiter = self._waiter
