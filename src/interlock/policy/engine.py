@@ -23,7 +23,7 @@ from interlock.policy.model import (
     Verdict,
 )
 from interlock.policy.presets import NON_EXECUTABLE
-from interlock.policy.program import Declaration, Rule
+from interlock.policy.program import Condition, Declaration, Rule
 
 __all__ = ["Engine", "ForeignProgram", "ForeignRules"]
 
@@ -56,7 +56,7 @@ class ForeignProgram(Protocol):
 class _Plan:
     """Everything one tool's name selects, in the order it runs."""
 
-    rules: tuple[tuple[int, Rule], ...]
+    rules: tuple[tuple[int, Rule, Condition], ...]
     before: tuple[Step, ...]
     result: tuple[Step, ...]
     after: tuple[Step, ...]
@@ -192,7 +192,9 @@ class Engine:
         chosen = [declaration for _, declaration in found]
         ruling = sorted(found, key=lambda pair: (-pair[1].priority, pair[0]))
         plan = _Plan(
-            rules=tuple((item.priority, rule) for _, item in ruling for rule in item.rules),
+            rules=tuple(
+                (item.priority, rule, rule.run) for _, item in ruling for rule in item.rules
+            ),
             before=tuple(step for item in chosen for step in item.before),
             result=tuple(step for item in chosen for step in item.result),
             after=tuple(step for item in chosen for step in item.after),
@@ -206,27 +208,30 @@ class Engine:
     def _run(self, plan: _Plan, frame: Frame, fired: _Fired, trace: bool) -> list[RuleTrace]:
         traces: list[RuleTrace] = []
         stopped = False
-        for priority, rule in plan.rules:
+        for priority, rule, run in plan.rules:
             if stopped:
                 traces.append(replace(rule.fired, state="not_reached"))
                 continue
             problem: str | None = None
             try:
-                holds = (rule.traced_run if trace else rule.run)(frame)
+                holds = rule.traced_run(frame) if trace else run(frame)
             except Exception as error:  # fails closed, whatever it is
                 problem = failure_text(error)
                 holds = rule.deny
                 frame.errors.append(f"{rule.fired.policy}: {problem}")
-            entry = rule.fired
-            if trace or problem is not None:
+            if not (holds or trace or problem):
+                continue
+            if trace or problem:
                 entry = replace(
-                    entry,
+                    rule.fired,
                     state="fired" if holds else "not_fired",
                     conditions=tuple(frame.trail),
                     error=problem,
                 )
                 frame.trail.clear()
                 traces.append(entry)
+            else:
+                entry = rule.fired
             if holds:
                 fired.add(entry, priority)
                 if rule.hard and rule.deny and self._presets.fail_fast:

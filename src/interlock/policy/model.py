@@ -53,16 +53,12 @@ class LabelSet:
 
     @classmethod
     def from_wire(cls, labels: Iterable[str]) -> "LabelSet":
-        """Reads the list form: `["a", "b"]`, `["*"]`, or `["*", "!x"]` for all but `x`.
-
-        A bare `["*"]` reads as the untouched default: the wire form cannot say
-        whether someone assigned it, and untouched is the stricter reading.
-        """
+        """Reads the list form: `["a", "b"]`, `["*"]`, or `["*", "!x"]` for all but `x`."""
         seen = frozenset(labels)
         if "*" not in seen:
             return cls(seen)
         missing = frozenset(label[1:] for label in seen if label.startswith("!")) - seen
-        return cls(missing, True) if missing else UNIVERSAL
+        return cls(missing, True)
 
     def to_wire(self) -> list[str]:
         """The sorted list form; see `from_wire`."""
@@ -179,9 +175,16 @@ class Labels:
         producers: Iterable[str] = (),
         consumers: Iterable[str] = ("*",),
     ) -> "Labels":
-        """Labels from three lists in wire form."""
+        """Labels from three lists in wire form.
+
+        Consumers `["*"]` read as the untouched default: the wire form cannot
+        say whether someone assigned them, and untouched is the stricter reading.
+        """
+        who = LabelSet.from_wire(consumers)
         return cls(
-            LabelSet.from_wire(tags), LabelSet.from_wire(producers), LabelSet.from_wire(consumers)
+            LabelSet.from_wire(tags),
+            LabelSet.from_wire(producers),
+            UNIVERSAL if who.is_universal else who,
         )
 
     @classmethod

@@ -24,7 +24,10 @@ from interlock.policy.scope import Scope
 from interlock.policy.syntax import nodes as n
 from interlock.policy.syntax.printer import print_rule
 
-__all__ = ["Declaration", "Rule", "compile_declarations"]
+__all__ = ["Condition", "Declaration", "Rule", "compile_declarations"]
+
+
+Condition = Callable[[Frame], bool]
 
 
 class Rule:
@@ -49,11 +52,11 @@ class Rule:
         self.run = self._compiled(tracing=False)
 
     @cached_property
-    def traced_run(self) -> Callable[[Frame], bool]:
+    def traced_run(self) -> Condition:
         """Like `run`, leaving every comparison on the frame's trail."""
         return self._compiled(tracing=True)
 
-    def _compiled(self, *, tracing: bool) -> Callable[[Frame], bool]:
+    def _compiled(self, *, tracing: bool) -> Condition:
         if self._condition is None:
             return lambda _: True
         compiler = PredicateCompiler(caller=self._caller, tracing=tracing)

@@ -5,6 +5,8 @@ tree itself, and represents a label set as which labels of a small known
 universe are in it, and whether all the unnamed others are.
 """
 
+# ruff: noqa: ANN001, ANN201 - generated values; the tree types are the interface
+
 import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ from datetime import UTC, datetime
 from interlock.policy.syntax import nodes as n
 
 
-class Unknown(Exception):
+class UnknownError(Exception):
     """The question has no computable answer."""
 
 
@@ -200,7 +202,7 @@ def finite_part(wanted):
     for pattern in wanted.patterns:
         language = known_language(pattern)
         if language is None:
-            raise Unknown
+            raise UnknownError
         bag = union(bag, Bag(frozenset(language)))
     return bag
 
@@ -222,7 +224,7 @@ def overlaps(world, a, wanted):
         else:
             unknown = True
     if unknown:
-        raise Unknown
+        raise UnknownError
     return False
 
 
@@ -425,7 +427,7 @@ def run_statements(world, statements, where):
             if not holds(world, statement.condition):
                 continue
             cautious = False
-        except Unknown:
+        except UnknownError:
             world.errors += 1
             cautious = True
         for update in statement.updates:
@@ -439,7 +441,7 @@ def run_update(world, update, cautious):
     before = operand(world, n.Meta(scope, target.field, target.name))
     try:
         after = new_bag(world, update, scope, before)
-    except Unknown:
+    except UnknownError:
         world.errors += 1
         world.broken = True
         after = Bag(frozenset()) if target.field == "consumers" else before
@@ -549,12 +551,12 @@ def decide(program, world, tool, presets, mode):
     denied, allowed, soft, hard_allow, hard_deny = [], [], None, None, None
     has_allow = False
     rules = [pair for item in found for pair in item.members if isinstance(pair, tuple)]
-    for name, rule in rules:
+    for _, rule in rules:
         has_allow = has_allow or rule.outcome == "allow"
     for name, rule in rules:
         try:
             fired = rule.condition is None or holds(world, rule.condition)
-        except Unknown:
+        except UnknownError:
             world.errors += 1
             fired = rule.outcome == "deny"
         if not fired:

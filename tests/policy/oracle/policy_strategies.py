@@ -1,5 +1,7 @@
 """Hypothesis strategies for policies that pass the checks, and for calls to decide."""
 
+# ruff: noqa: ANN001, ANN201, ANN202 - generated values; the tree types are the interface
+
 from datetime import UTC, datetime
 from functools import cache
 
@@ -10,7 +12,7 @@ from interlock.policy.syntax import nodes as n
 LABELS = ("a", "b", "c", "pii", "pii_x", "2024-01-01")
 FIELDS = ("tags", "producers", "consumers")
 ARGS = ("to", "body", "when")
-TOOLS = ("send", "send_all", "read")
+TOOLS = ("send", "read")
 REGEXES = ("a", "a|b", r".*@corp\.com", "^pii.*", "[ab]+", ".*", "x.y", "(?i)PII_.*", "")
 WILDCARDS = ("*", "a*", "*@corp.com", "?", "p?i*", "a", "*i*x*", "", "**")
 TEXTS = ("a", "b", "pii_x", "bob@corp.com", "2024-01-01", "2024-06-01T12:00:00Z", "", "x\ny", "A")
@@ -237,9 +239,9 @@ def docs():
 def check_rules():
     return st.builds(
         n.CheckRule,
-        st.sampled_from(["hard", "soft"]),
+        st.sampled_from(["hard", "soft", "soft", "soft", "soft"]),
         st.sampled_from(["allow", "deny"]),
-        st.one_of(st.none(), *[predicates("check")] * 5),
+        st.one_of(st.none(), *[predicates("check")] * 2),
         docs(),
     )
 
@@ -248,15 +250,12 @@ def check_rules():
 def tool_ids():
     return st.one_of(
         st.sampled_from(TOOLS).map(n.ToolId),
-        st.sampled_from(["send.*", ".*", "read|send", "send_"]).map(lambda t: n.ToolId(t, True)),
+        st.sampled_from(["sen.*", ".*", "read|send", ".*d"]).map(lambda t: n.ToolId(t, True)),
     )
 
 
 @cache
 def declarations():
-    member = st.one_of(
-        check_rules(), check_rules(), blocks(), st.builds(n.Priority, st.integers(-2, 3), docs())
-    )
     shorthand = st.sampled_from(["result", "before", "after"]).flatmap(
         lambda where: st.builds(
             n.Shorthand,
@@ -270,8 +269,24 @@ def declarations():
             docs(),
         )
     )
-    tool = st.builds(n.ToolDecl, tool_ids(), st.lists(member, max_size=4).map(tuple), docs())
-    return st.one_of(tool, tool, shorthand)
+    return st.one_of(
+        ruled_tools(), st.builds(n.ToolDecl, tool_ids(), blocks().map(lambda b: (b,))), shorthand
+    )
+
+
+@cache
+def ruled_tools():
+    """Declarations with several rules, so that rules meet."""
+    member = st.one_of(blocks(), st.builds(n.Priority, st.integers(-1, 1), docs()))
+    rules = st.one_of(
+        st.tuples(check_rules()),
+        st.tuples(check_rules(), check_rules()),
+        st.tuples(check_rules(), check_rules(), check_rules()),
+    )
+    members = st.tuples(rules, st.lists(member, max_size=2), st.booleans()).map(
+        lambda parts: (*parts[0], *parts[1]) if parts[2] else (*parts[1], *parts[0])
+    )
+    return st.builds(n.ToolDecl, tool_ids(), members, docs())
 
 
 @st.composite
@@ -292,7 +307,7 @@ def programs(draw):
         ),
         n.Let("same", n.Alias("secret")),
     )
-    found = draw(st.lists(declarations(), min_size=1, max_size=4))
+    found = draw(st.tuples(ruled_tools(), declarations(), declarations()))
     return n.Program((*lets, *found))
 
 

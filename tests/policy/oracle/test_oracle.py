@@ -1,5 +1,7 @@
 """The compiled engine agrees with the obvious evaluator on generated policies."""
 
+# ruff: noqa: ANN001 - generated values; the tree types are the interface
+
 import itertools
 
 from hypothesis import HealthCheck, Phase, given, note, settings
@@ -31,10 +33,11 @@ def test_the_engine_agrees_with_the_oracle_on_twenty_thousand_cases() -> None:
     agreed = 0
 
     @settings(
-        max_examples=260,
+        max_examples=700,
         deadline=None,
         database=None,
         derandomize=True,
+        report_multiple_bugs=False,
         suppress_health_check=list(HealthCheck),
         # Shrinking 81 cases at a time takes minutes; the noted text is enough to go on.
         phases=[Phase.explicit, Phase.generate],
@@ -50,7 +53,7 @@ def test_the_engine_agrees_with_the_oracle_on_twenty_thousand_cases() -> None:
         presets=st.builds(
             Presets,
             default_allow=st.booleans(),
-            default_allow_enforcement_level=st.sampled_from(["hard", "soft"]),
+            default_allow_enforcement_level=st.sampled_from(["soft", "soft", "hard"]),
             fail_fast=st.booleans(),
             enable_llm_blocked_tag=st.just(False),
             enable_non_executable_memory=st.just(False),
@@ -147,5 +150,7 @@ def bags(universe, labels) -> Meta:
     for field in FIELDS:
         held = getattr(labels, field)
         members = universe - held.items if held.negated else held.items
-        fields[field] = Bag(frozenset(members), held.negated, held.untouched)
+        fields[field] = Bag(
+            frozenset(members), held.negated, field == "consumers" and held.untouched
+        )
     return Meta(**fields)

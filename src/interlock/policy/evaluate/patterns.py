@@ -5,6 +5,7 @@ express (look-around, back-references) is refused when the policy is compiled.
 A pattern always matches the full text, and `.` matches a newline.
 """
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -15,6 +16,10 @@ __all__ = ["MAX_PATTERN_CHARS", "PatternError", "regex_matcher", "wildcard_match
 MAX_PATTERN_CHARS = 2_000
 _MAX_PROGRAM = 5_000
 _MAX_MEMORY_BYTES = 1 << 20
+
+_LITERAL = re.compile(r"(\.\*|\\[!-/:-@\[-^`{-~])", re.ASCII)
+"""`.*`, and escaped punctuation: what a literal pattern is made of besides plain text."""
+_META = frozenset(".*+?()[]{}|^$\\")
 
 Matcher = Callable[[str], bool]
 
@@ -49,6 +54,9 @@ def regex_matcher(pattern: str) -> Matcher:
     """
     if len(pattern) > MAX_PATTERN_CHARS:
         raise PatternError(f"a pattern has at most {MAX_PATTERN_CHARS} characters")
+    segments = _segments(pattern)
+    if segments is not None:
+        return _segment_matcher(segments)
     options = re2.Options()
     options.log_errors = False
     options.dot_nl = True
@@ -95,9 +103,29 @@ def wildcard_matcher(pattern: str) -> Matcher:
     if "?" in pattern:
         escaped = re2.escape(pattern).replace(r"\*", ".*").replace(r"\?", ".")
         return regex_matcher(str(escaped)) if len(escaped) <= MAX_PATTERN_CHARS else _long(pattern)
-    head, *rest = pattern.split("*")
+    return _segment_matcher(pattern.split("*"))
+
+
+def _segments(pattern: str) -> list[str] | None:
+    """The literal texts between the `.*` of a pattern that is nothing else."""
+    segments = [""]
+    for part in _LITERAL.split(pattern):
+        if part == ".*":
+            segments.append("")
+        elif part[:1] == "\\" and len(part) == 2:
+            segments[-1] += part[1]
+        elif _META.isdisjoint(part):
+            segments[-1] += part
+        else:
+            return None
+    return segments
+
+
+def _segment_matcher(segments: list[str]) -> Matcher:
+    """A test for texts that hold the segments in order, the first and last at their ends."""
+    head, *rest = segments
     if not rest:
-        return head.__eq__
+        return lambda text: text == head
     *middle, tail = rest
     middle = [part for part in middle if part]
     shortest = len(head) + len(tail)

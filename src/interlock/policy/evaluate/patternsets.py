@@ -40,9 +40,25 @@ class PatternSet(NamedTuple):
 
 def member_test(wanted: PatternSet) -> Test:
     """The test behind `value in set`, lists included."""
+    scalar = _scalar_test(wanted)
+
+    def member(value: object) -> bool:
+        kind = value.__class__
+        if kind is str or kind is int or kind is float:
+            return scalar(value)
+        return each(value, scalar)
+
+    return member
+
+
+def _scalar_test(wanted: PatternSet) -> Test:
     base, patterns = wanted
     items, negated = base.items, base.negated
     tests = tuple(pattern.test for pattern in patterns)
+    if not tests and not negated:
+        return lambda value: isinstance(value, str) and value in items
+    if not items and not negated and len(tests) == 1:
+        return tests[0]
 
     def scalar(value: object) -> bool:
         if isinstance(value, str):
@@ -50,15 +66,12 @@ def member_test(wanted: PatternSet) -> Test:
                 return True
         elif negated:
             return True
-        return any(test(value) for test in tests)
+        for test in tests:  # noqa: SIM110 - a generator costs more than the tests
+            if test(value):
+                return True
+        return False
 
-    def plain(value: object) -> bool:
-        return value in items if type(value) is str else each(value, scalar)
-
-    def general(value: object) -> bool:
-        return scalar(value) if type(value) is str else each(value, scalar)
-
-    return plain if not tests and not negated else general
+    return scalar
 
 
 def overlaps(left: LabelSet, right: PatternSet) -> bool:

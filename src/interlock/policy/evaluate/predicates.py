@@ -132,7 +132,8 @@ class PredicateCompiler:
         self, op: str, operand: n.Meta, right: n.SetExpr, scope: Scope
     ) -> PredicateCode:
         left, wanted = self.sets.operand(operand), self.sets.compile(right, scope)
-        run = _compare(op, left, wanted)
+        run = _overlaps_labels(left, wanted) if op == "overlaps" else None
+        run = run or _compare(op, left, wanted)
         if left.constant is None or wanted.constant is None:
             return PredicateCode(run)
         return _TRUE if run(_NO_FRAME) else _FALSE
@@ -291,6 +292,21 @@ def _folded(run: Run, constant: LabelSet | None) -> PredicateCode:
     if constant is None:
         return PredicateCode(run)
     return _TRUE if run(_NO_FRAME) else _FALSE
+
+
+def _overlaps_labels(left: PlainCode, wanted: SetCode) -> Run | None:
+    """The commonest comparison, `overlaps` some fixed labels, in one step."""
+    fixed = wanted.constant
+    if not isinstance(fixed, LabelSet) or fixed.negated:
+        return None
+    read, items = left.run, fixed.items
+    disjoint = items.isdisjoint
+
+    def overlaps(frame: Frame) -> bool:
+        held = read(frame)
+        return not items <= held.items if held.negated else not disjoint(held.items)
+
+    return overlaps
 
 
 def _compare(op: str, left: PlainCode, wanted: SetCode) -> Run:

@@ -123,6 +123,7 @@ def _computed(update: n.Update, current: _Compute, scope: Scope, compiler: SetCo
 
 
 def _widened(current: LabelSet, added: LabelSet) -> LabelSet:
+    # Only consumers are ever untouched (11.4).
     return added if current.untouched else current.union(added)
 
 
