@@ -79,7 +79,8 @@ class SessionIds:
     """Makes and checks session ids with one secret of the installation."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = hashlib.blake2b(secret, digest_size=32, person=b"session-id").digest()
+        key = hashlib.blake2b(secret, digest_size=32, person=b"session-id").digest()
+        self._mac = hashlib.blake2b(digest_size=6, key=key)
 
     def new(self, owner: str, now: float) -> str:
         """A new session id for `owner` (account and key), made at `now` (epoch seconds)."""
@@ -101,17 +102,22 @@ class SessionIds:
         return float(int.from_bytes(head[:4], "big"))
 
     def _code(self, owner: str, head: bytes) -> bytes:
-        return hashlib.blake2b(head + owner.encode(), digest_size=6, key=self._secret).digest()
+        mac = self._mac.copy()
+        mac.update(head + owner.encode())
+        return mac.digest()
 
     @staticmethod
     def _assemble(head: bytes, code: bytes) -> str:
         """Lays out 10 bytes of head and 6 of code around the version and variant bits."""
-        raw = bytearray(16)
-        raw[0:6] = head[0:6]
-        raw[6] = 0x80 | head[6] >> 4
-        raw[7] = (head[6] & 0x0F) << 4 | code[0] & 0x0F
-        raw[8] = 0x80 | code[1] & 0x3F
-        raw[9] = code[2]
-        raw[10:13] = head[7:10]
-        raw[13:16] = code[3:6]
-        return str(uuid.UUID(bytes=bytes(raw)))
+        raw = bytes(
+            (
+                *head[0:6],
+                0x80 | head[6] >> 4,
+                (head[6] & 0x0F) << 4 | code[0] & 0x0F,
+                0x80 | code[1] & 0x3F,
+                code[2],
+                *head[7:10],
+                *code[3:6],
+            )
+        ).hex()
+        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
