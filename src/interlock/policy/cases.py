@@ -43,6 +43,8 @@ __all__ = [
     "Setting",
     "Step",
     "load_cases",
+    "parse_cases",
+    "read_cases",
     "read_caller",
     "read_labels",
     "read_presets",
@@ -161,11 +163,28 @@ def load_cases(text: str, name: str, read: Read | None = None) -> CaseFile:
     Raises:
         CaseError: no YAML, or not the format; the message names the place.
     """
+    return read_cases(parse_cases(text, name), name, read)
+
+
+def parse_cases(text: str, name: str) -> object:
+    """The YAML of a file as plain values, dates as texts; not yet checked for the format.
+
+    Raises:
+        CaseError: no YAML.
+    """
     try:
-        data = _plain(yaml.safe_load(text))
+        return _plain(yaml.safe_load(text))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise CaseError(f"`{name}` is no valid YAML: {reason}") from None
+
+
+def read_cases(data: object, name: str, read: Read | None = None) -> CaseFile:
+    """The test file that these plain values are; see `load_cases`.
+
+    Raises:
+        CaseError: not the format; the message names the place.
+    """
     top = _mapping(data, name, _FILE_KEYS)
     setting = _setting(top, name, Setting())
     tests = _list(top.get("tests", []), f"{name}: tests")

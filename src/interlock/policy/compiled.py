@@ -11,7 +11,8 @@ header takes the place of the bound policies instead.
 
 **Watching.** Each watch-only policy is decided together with the enforced ones,
 as it would be if it were enforced, in a world of its own (`watch:NAME`), and
-never changes a verdict or a label of the main world.
+never changes a verdict or a label of the main world. A new version of an enforced
+policy is decided in the other's place (`PolicySource.replaces`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -228,7 +229,7 @@ def compile_layers(
     # The order matters: what the bound policies' own texts say is reported once.
     layered = bool(upper) and not allow_override
     watched = {
-        f"{_WATCH}{source.name}": _engine([*lower, *upper, source], setting, [])
+        f"{_WATCH}{source.name}": _engine(_with(source, [*lower, *upper]), setting, [])
         for source in (*bound, *(header or ()))
         if source.enforcement == "watch"
     }
@@ -238,6 +239,13 @@ def compile_layers(
         watched=watched,
         warnings=warnings,
     )
+
+
+def _with(watched: PolicySource, enforced: Sequence[PolicySource]) -> list[PolicySource]:
+    """The texts as they would be if the watched one were enforced."""
+    if watched.replaces not in {source.name for source in enforced}:
+        return [*enforced, watched]
+    return [watched if source.name == watched.replaces else source for source in enforced]
 
 
 def _engine(

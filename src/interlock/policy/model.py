@@ -209,9 +209,22 @@ class Labels:
     def to_record(self) -> dict[str, Any]:
         """`to_wire` and the other worlds: what a store must keep so that nothing is lost."""
         record: dict[str, Any] = dict(self.to_wire())
+        assigned = [name for name in _FIELDS if _is_assigned(getattr(self, name))]
+        if assigned:
+            record["assigned"] = assigned
         if self.worlds:
-            record["worlds"] = {name: labels.to_wire() for name, labels in self.worlds.items()}
+            record["worlds"] = {name: labels.to_record() for name, labels in self.worlds.items()}
         return record
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "Labels":
+        """Reads `to_record`, exactly; what the wire form leaves open is as `from_wire` has it."""
+        found = cls.from_wire({name: record[name] for name in _FIELDS if name in record})
+        assigned = {name: getattr(found, name).touched() for name in record.get("assigned", ())}
+        worlds = record.get("worlds") or {}
+        return replace(
+            found, **assigned, worlds={name: cls.from_record(item) for name, item in worlds.items()}
+        )
 
     def world(self, name: str) -> "Labels":
         """The labels as that world sees them."""
@@ -254,6 +267,13 @@ class Labels:
         return merged.with_worlds({n: self.world(n).merge(other.world(n)) for n in sorted(names)})
 
 
+_FIELDS = ("tags", "producers", "consumers")
+
+
+def _is_assigned(labels: LabelSet) -> bool:
+    return labels.is_universal and not labels.untouched
+
+
 DEFAULT_LABELS = Labels()
 
 
@@ -273,6 +293,8 @@ class PolicySource:
     text: str
     language: Literal["sqrt", "cedar"] = "sqrt"
     enforcement: Literal["enforce", "watch"] = "enforce"
+    replaces: str | None = None
+    """Of a watched one: the enforced text (by name) it is a new version of."""
 
 
 class Verdict(StrEnum):
