@@ -290,23 +290,36 @@ class Sessions:
 
     @asynccontextmanager
     async def locked(self, live: LiveSession) -> AsyncIterator[None]:
-        """One request at a time; a second waits up to 30 s. Raises SessionBusyError."""
-        try:
-            async with asyncio.timeout(_BUSY_WAIT_S):
-                await live.lock.acquire()
-        except TimeoutError:
-            raise SessionBusyError(live.id) from None
+        """One change of a session at a time; what was changed is stored at the end.
+
+        Held while results are taken in and while a call is decided, never while a model
+        is being waited for: requests of one conversation may run side by side. A second
+        one waits up to 30 s. When the store is shared, the session is read at the begin
+        and written before the end.
+
+        Raises:
+            SessionBusyError: somebody else held it for too long.
+        """
+        lock = live.lock
+        if lock.locked():
+            try:
+                async with asyncio.timeout(_BUSY_WAIT_S):
+                    await lock.acquire()
+            except TimeoutError:
+                raise SessionBusyError(live.id) from None
+        else:
+            await lock.acquire()
         try:
             if self._shared and live.remember:
                 await self._reload(live)
             yield
+            if live.remember:
+                await self._save(live)
         finally:
-            live.lock.release()
+            lock.release()
 
-    async def save(self, live: LiveSession) -> None:
+    async def _save(self, live: LiveSession) -> None:
         """Stores what must be remembered; waits for the store only when it is shared."""
-        if not live.remember:
-            return
         state = live.state
         state.updated_at = self._clock.now().timestamp()
         self._keep(live)

@@ -54,6 +54,7 @@ from interlock.providers.wire.exchange import (
 )
 from interlock.providers.wire.model import Fault, StopReason, Text, ToolCall, Usage
 from interlock.providers.wire.registry import FORMATS, exchange
+from interlock.providers.wire.relay.called import called_ids
 
 __all__ = ["MAX_DENIAL_ROUNDS", "SingleLlm"]
 
@@ -152,13 +153,9 @@ class SingleLlm:
             if ctx.head.dual_only:
                 raise DualUnavailableError(f"`{ctx.head.dual_only[0]}`")
             rules = self._rules.of(ctx.config, ctx.key)
-            session, continued = await self._session(ctx)
+            session = await self._session(ctx)
             session_id = session.id
-            if continued:
-                async with self._sessions.locked(session):
-                    error = await self._answer(ctx, sink, session, rules, meter)
-            else:
-                error = await self._answer(ctx, sink, session, rules, meter)
+            error = await self._answer(ctx, sink, session, rules, meter)
         except asyncio.CancelledError:
             status, error = _CLIENT_GONE, "client_gone"
             raise
@@ -173,8 +170,8 @@ class SingleLlm:
 
     # finding the session
 
-    async def _session(self, ctx: CallContext) -> tuple[LiveSession, bool]:
-        """The session of the request and whether it existed (gateway.md, 7.2)."""
+    async def _session(self, ctx: CallContext) -> LiveSession:
+        """The session of the request, a new one if nothing names one (gateway.md, 7.2)."""
         head = ctx.head
         named = [call for item in head.results if (call := parse_call_id(item.call_id))]
         by_call: LiveSession | None = None
@@ -184,19 +181,41 @@ class SingleLlm:
             session = await self._sessions.get(ctx.session_header, ctx.key, ctx.config.endpoint)
             if by_call is not None and by_call is not session:
                 raise ToolCallNotFoundError(named[0].canonical)
-            return session, True
+            return session
         if by_call is not None:
-            return by_call, True
+            return by_call
         link = head.previous_response_id or head.conversation
         if head.format == "responses" and link:
             found = await self._responses.session_of(ctx, link)
             if found is not None:
-                return await self._sessions.get(found, ctx.key, ctx.config.endpoint), True
+                return await self._sessions.get(found, ctx.key, ctx.config.endpoint)
         if ctx.client_session and ctx.config.endpoint == "code":
             hint = ctx.client_session
-            return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint), True
+            return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint)
+        earlier = await self._of_history(ctx)
+        if earlier is not None:
+            return earlier
         now = self._clock.now().timestamp()
-        return self._sessions.create(ctx.key, ctx.config.endpoint, now), False
+        return self._sessions.create(ctx.key, ctx.config.endpoint, now)
+
+    async def _of_history(self, ctx: CallContext) -> LiveSession | None:
+        """The session of the newest call of ours in the history, if it still goes on.
+
+        A client that names no session but resends a conversation with our calls in it
+        keeps the labels of that conversation.
+        """
+        head = ctx.head
+        if not head.has_history:
+            return None
+        for call_id in called_ids(head.format, head.body):
+            ours = parse_call_id(call_id)
+            if ours is None:
+                continue
+            try:
+                return await self._sessions.of_call(ours, ctx.key, ctx.config.endpoint)
+            except SessionNotFoundError:
+                return None
+        return None
 
     async def _of_calls(self, ctx: CallContext, named: Sequence[CallId]) -> LiveSession:
         if len({call.suffix for call in named}) > 1:
@@ -213,7 +232,8 @@ class SingleLlm:
         self, ctx: CallContext, sink: Sink, session: LiveSession, rules: Rules, meter: Meter
     ) -> str | None:
         """Prepares, sends, decides, stores. Returns the code of an in-stream failure."""
-        run = await self._prepare(ctx, session, rules, meter)
+        async with self._sessions.locked(session):
+            run = await self._prepare(ctx, session, rules, meter)
         if ctx.head.stream:
             return await self._stream(run, sink)
         await self._whole(run, sink)
@@ -264,7 +284,7 @@ class SingleLlm:
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
         """Tools the provider runs itself are decided when they are offered."""
         for tool in ctx.head.tools:
-            if tool.kind == "function":
+            if not tool.hosted:
                 continue
             reason = await self._decider.offer(ctx, rules, session, tool.name, tool.kind)
             if reason is not None:
@@ -383,15 +403,16 @@ class SingleLlm:
 
     async def _decide(self, run: _Run, call: ToolCall) -> tuple[str, Outcome]:
         session = run.session
-        our_id = new_call_id(session.id, run.ctx.key.call_ids, session.state.counter)
-        outcome = await self._decider.call(
-            run.ctx,
-            run.rules,
-            session,
-            call,
-            our_id,
-            hidden=run.hidden.get(call.qualified),
-        )
+        async with self._sessions.locked(session):
+            our_id = new_call_id(session.id, run.ctx.key.call_ids, session.state.counter)
+            outcome = await self._decider.call(
+                run.ctx,
+                run.rules,
+                session,
+                call,
+                our_id,
+                hidden=run.hidden.get(call.qualified),
+            )
         run.calls.append(call)
         run.tags |= outcome.tags
         if outcome.allowed:
@@ -429,27 +450,27 @@ class SingleLlm:
 
     async def _settle(self, run: _Run) -> None:
         """Everything that must be written before the answer is complete."""
-        state = run.session.state
-        if run.denials and run.allowed:
-            after = next(reversed(run.allowed.values()))
-            state.denied.extend(
-                Denied(
-                    after=after,
-                    upstream_id=call.id,
-                    name=call.name,
-                    namespace=call.namespace,
-                    arguments=call.arguments,
-                    message=run.denials[call.id],
+        async with self._sessions.locked(run.session):
+            state = run.session.state
+            if run.denials and run.allowed:
+                after = next(reversed(run.allowed.values()))
+                state.denied.extend(
+                    Denied(
+                        after=after,
+                        upstream_id=call.id,
+                        name=call.name,
+                        namespace=call.namespace,
+                        arguments=call.arguments,
+                        message=run.denials[call.id],
+                    )
+                    for call in run.calls
+                    if call.id in run.denials
                 )
-                for call in run.calls
-                if call.id in run.denials
-            )
-            del state.denied[:-50]
-            run.session.remember = True
-        fsm = run.ctx.config.fsm
-        if fsm.max_n_turns is not None and state.turns >= fsm.max_n_turns and not run.allowed:
-            state.closed = True
-        await self._sessions.save(run.session)
+                del state.denied[:-50]
+                run.session.remember = True
+            fsm = run.ctx.config.fsm
+            if fsm.max_n_turns is not None and state.turns >= fsm.max_n_turns and not run.allowed:
+                state.closed = True
         if run.denials:
             await self._decider.settle()
 

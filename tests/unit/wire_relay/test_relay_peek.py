@@ -201,20 +201,20 @@ def test_tools_are_offered_under_the_names_a_policy_sees() -> None:
     assert offered("chat", chat) == [
         function,
         OfferedTool(name="c", kind="custom"),
-        OfferedTool(name="web_search", kind="web_search"),
+        OfferedTool(name="web_search", kind="web_search", hosted=True),
     ]
     assert offered("messages", messages) == [
         function,
         OfferedTool(name="bash", kind="bash_20250124"),
-        OfferedTool(name="github", kind="mcp_toolset"),
+        OfferedTool(name="github", kind="mcp_toolset", hosted=True),
     ]
     assert offered("responses", responses) == [
         function,
         OfferedTool(name="n.g", kind="function"),
         OfferedTool(name="n.h", kind="custom"),
         OfferedTool(name="local_shell", kind="local_shell"),
-        OfferedTool(name="fs", kind="mcp"),
-        OfferedTool(name="web_search", kind="web_search"),
+        OfferedTool(name="fs", kind="mcp", hosted=True),
+        OfferedTool(name="web_search", kind="web_search", hosted=True),
     ]
     old = MINIMAL["chat"] | {"functions": [{"name": "f", "description": "d", "parameters": SCHEMA}]}
     assert list(peeked("chat", old).tools) == [function]

@@ -55,6 +55,8 @@ class OfferedTool(Struct, frozen=True, kw_only=True):
     """`function`, or the provider's type of a tool it runs itself (`web_search_20250305`)."""
     description: str = ""
     schema: dict[str, Any] = field(default_factory=dict)
+    hosted: bool = False
+    """The provider runs it itself: its calls cannot be checked one by one."""
 
 
 class ResultIn(Struct, frozen=True, kw_only=True):

@@ -35,6 +35,9 @@ LOCAL_TOOLS = {
 }
 """Responses: nameless tools the client runs, by their type; the name a policy sees."""
 
+LOCAL_MESSAGES_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
+"""Messages: beginnings of the types whose tools the client runs; all others are hosted."""
+
 
 class OfferedCache:
     """Parsed tool lists by their bytes; bounded by the size of what they were read from."""
@@ -94,7 +97,7 @@ def chat_tools(tools: list[Any]) -> list[OfferedTool]:
             inner = _object(tool.get(kind), f"{at}.{kind}")
             found.append(_function(inner, f"{at}.{kind}", kind=kind))
         else:
-            found.append(OfferedTool(name=kind, kind=kind))
+            found.append(OfferedTool(name=kind, kind=kind, hosted=True))
     return found
 
 
@@ -119,7 +122,8 @@ def messages_tools(tools: list[Any]) -> list[OfferedTool]:
         name = tool.get("name") or tool.get("mcp_server_name") or kind
         if not isinstance(name, str):
             raise InvalidRequestError(f"`{at}.name` must be a string", param=f"{at}.name")
-        found.append(OfferedTool(name=name, kind=kind))
+        local = kind.startswith(LOCAL_MESSAGES_TOOLS)
+        found.append(OfferedTool(name=name, kind=kind, hosted=not local))
     return found
 
 
@@ -143,7 +147,7 @@ def responses_tools(tools: list[Any]) -> list[OfferedTool]:
         else:
             label = tool.get("server_label") if kind == "mcp" else None
             name = label if isinstance(label, str) else LOCAL_TOOLS.get(kind, kind)
-            found.append(OfferedTool(name=name, kind=kind))
+            found.append(OfferedTool(name=name, kind=kind, hosted=kind not in LOCAL_TOOLS))
     return found
 
 
