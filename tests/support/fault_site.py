@@ -8,7 +8,7 @@ second.
 import asyncio
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,18 @@ from tests.support.faulty_upstream import (
 )
 from tests.support.gateway import Gateway, running_gateway
 
-__all__ = ["TEXT", "WIRES", "FaultSite", "Outcome", "records", "request", "running_fault_site"]
+from interlock.web.hot import HotRequest
+
+__all__ = [
+    "TEXT",
+    "WIRES",
+    "FaultSite",
+    "Outcome",
+    "all_records",
+    "records",
+    "request",
+    "running_fault_site",
+]
 
 WIRES = ("chat", "messages", "responses")
 TEXT = f"{MARK}middle text last of all"
@@ -143,6 +154,23 @@ class FaultSite:
         """The ledger's records by request id."""
         return await records(self.gateway, ids)
 
+    async def everything(self) -> list[sqlite3.Row]:
+        """All records of the ledger, oldest first."""
+        return await all_records(self.gateway)
+
+    async def everything_after(self, count: int) -> list[sqlite3.Row]:
+        """The records after the first `count`, as soon as there is one."""
+        async with asyncio.timeout(5):
+            while len(rows := await self.everything()) <= count:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+        return rows[count:]
+
+    async def streams(self, true: Callable[[set[HotRequest]], bool]) -> None:
+        """Waits until something is true of the streams the gateway is sending."""
+        async with asyncio.timeout(5):
+            while not true(self.gateway.app.hot.streams):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0)
+
     async def healthy(self) -> None:
         """Nothing is left over, and the next request of every format is answered."""
         for wire in WIRES:
@@ -153,6 +181,14 @@ class FaultSite:
 
 def _outcome(answer: httpx.Response) -> Outcome:
     return Outcome(status=answer.status_code, headers=answer.headers, raw=answer.content)
+
+
+async def all_records(gateway: Gateway) -> list[sqlite3.Row]:
+    """The whole ledger, straight from the store, oldest first."""
+    assert await gateway.app.store.recorder.flush(wait_s=5.0)
+    with closing(sqlite3.connect(gateway.data / "interlock.db")) as store:
+        store.row_factory = sqlite3.Row
+        return store.execute("SELECT * FROM usage_records ORDER BY id").fetchall()
 
 
 async def records(gateway: Gateway, ids: Iterable[str]) -> dict[str, list[sqlite3.Row]]:

@@ -2,8 +2,9 @@
 
 `<fault>.<where>`: `cut`, `stall`, `garbage` or `error`, at `silent` (no byte yet), `head` (after
 the headers), `first` (in the middle of the first event, or of a whole body), `text` (after
-some text, in the middle of the next event; one byte before the end of a whole body) or
-`end` (all but what ends the answer). Any other name is answered properly.
+some text, in the middle of the next event; one byte before the end of a whole body),
+`end` (all but what ends the answer) or `done` (after the last event, before the end of the
+body). `flood.<bytes>` answers with that much text. Any other name is answered properly.
 
 Lives in the event loop of the test, which can so see every request and every connection.
 """
@@ -213,6 +214,8 @@ class _Played:
             return (self.ends[0] if self.streamed else len(self.data)) // 2
         if not self.streamed:
             return len(self.data) - 1
+        if where == "done":
+            return len(self.data)
         return self._boundary(where) + (7 if where == "text" else 0)
 
     def _boundary(self, where: str) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 
-from interlock.app import Application, build, make_server, tick
+from interlock.app import Application, GatewayServer, build, make_server, tick
 from interlock.app_settings import load_settings
+from interlock.web.hot import HotProtocol
 
 KEY = "sq-test-key-0123456789"
 
@@ -24,6 +25,12 @@ class Gateway:
     app: Application
     data: Path
     http: httpx.AsyncClient
+    server: GatewayServer
+
+    def connections(self) -> list[HotProtocol]:
+        """The open connections of clients."""
+        found = self.server.server_state.connections
+        return [one for one in found if isinstance(one, HotProtocol)]
 
     def chat(self, provider: str = "demo", endpoint: str = "chat") -> str:
         """Base URL for OpenAI SDKs."""
@@ -68,7 +75,9 @@ async def running_gateway(
             await started.wait()
         base_url = server.base_url
         async with httpx.AsyncClient(base_url=base_url, timeout=20) as http:
-            yield Gateway(base_url=base_url, key=KEY, app=application, data=data, http=http)
+            yield Gateway(
+                base_url=base_url, key=KEY, app=application, data=data, http=http, server=server
+            )
         server.should_exit = True
         ticking.cancel()
         await asyncio.wait_for(serving, 20)

@@ -31,6 +31,8 @@ Refusal = Literal[
 ]
 
 _LINGER_S = 2.0
+_AHEAD_BYTES = 1 << 20
+"""Of requests sent before the answer to an earlier one; more stays in the network."""
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -44,6 +46,8 @@ class HttpLimits:
     body_bytes: int = 64 << 20
     receive_s: float = 60.0
     """From the first byte of a request to its last."""
+    send_s: float = 120.0
+    """How long a client may leave everything unread that was sent to it."""
 
 
 class HotHandler(Protocol):
@@ -227,6 +231,13 @@ class HotProtocol(HttpToolsProtocol):
         self.body_size = 0
         self.in_headers = False
         self.began: float | None = None
+        self.blocked: float | None = None
+        """Since when the client has taken nothing of what waits for it."""
+        self.running: HotRequest | None = None
+        """The request whose task was started last; `cycle` may be one waiting behind it."""
+        self.ahead = 0
+        self._late: Refusal | None = None
+        """To be said after the answers to the requests before it."""
         self._common: tuple[object, bytes] = (None, b"")
 
     def common_headers(self) -> bytes:
@@ -249,11 +260,21 @@ class HotProtocol(HttpToolsProtocol):
         self.began = None
         waiting = [cycle for cycle, _ in self.pipeline]
         super().connection_lost(exc)
-        for cycle in (self.cycle, *waiting):
+        for cycle in (self.running, self.cycle, *waiting):
             if isinstance(cycle, HotRequest):
                 cycle.disconnected = True
                 if cycle.task is not None and not cycle.task.done():
                     cycle.task.cancel()
+
+    def pause_writing(self) -> None:
+        """The client does not keep up; notes since when, for `sweep`."""
+        self.blocked = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self.blocked = None
+        super().resume_writing()
 
     def eof_received(self) -> None:
         """A request that ends half-way is answered before the connection closes."""
@@ -272,6 +293,11 @@ class HotProtocol(HttpToolsProtocol):
                 self.refuse("headers_too_large")
                 return
         super().data_received(data)
+        if self.pipeline:
+            # As long as there is room we read on, because only so do we hear the client leave.
+            self.ahead += len(data)
+            if self.ahead > _AHEAD_BYTES:
+                self.flow.pause_reading()
 
     def send_400_response(self, msg: str) -> None:
         """The parser gave up: malformed HTTP."""
@@ -280,9 +306,16 @@ class HotProtocol(HttpToolsProtocol):
             self.refuse("bad_request")
 
     def refuse(self, reason: Refusal) -> None:
-        """Answers what cannot be read, stops reading, closes after a moment."""
+        """Answers what cannot be read, stops reading, closes after a moment.
+
+        Requests before it that were complete are answered first.
+        """
         self.refused = True
         if self.transport.is_closing():
+            return
+        running = self.running
+        if running is not None and not running.response_complete:
+            self._late = reason
             return
         status, body = self.handler.refuse(reason)
         cycle = self.cycle
@@ -294,9 +327,22 @@ class HotProtocol(HttpToolsProtocol):
             )
         if isinstance(cycle, HotRequest):
             cycle.response_complete = True
-            if cycle.task is not None:
-                cycle.task.cancel()
         self.loop.call_later(_LINGER_S, self.transport.close)
+
+    def on_response_complete(self) -> None:
+        """Starts the next request that waits, or says what was wrong with it."""
+        self.ahead = 0
+        late = self._late
+        if late is None or self.transport.is_closing():
+            super().on_response_complete()
+            return
+        following = self.pipeline[-1][0] if self.pipeline else None
+        if following is not None and not following.more_body:
+            super().on_response_complete()
+            return
+        self._late = None
+        self.pipeline.clear()
+        self.refuse(late)
 
     # parser events
 
@@ -350,7 +396,6 @@ class HotProtocol(HttpToolsProtocol):
         if previous is None or previous.response_complete:
             self._start_asgi_task(cycle, self.app)  # type: ignore[arg-type]
         else:
-            self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))  # type: ignore[arg-type]
 
     def on_body(self, body: bytes) -> None:
@@ -403,6 +448,7 @@ class HotProtocol(HttpToolsProtocol):
     def _launch(self, cycle: HotRequest) -> None:
         task = self.loop.create_task(self._serve(cycle))
         cycle.task = task
+        self.running = cycle
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -424,12 +470,16 @@ def hot_protocol(handler: HotHandler, limits: HttpLimits) -> type[HotProtocol]:
 
 
 def sweep(connections: set[Any], now: float) -> None:
-    """Refuses requests that take too long to arrive; call it every few seconds."""
+    """Ends what takes too long to arrive or to be taken; call it every few seconds."""
     for connection in list(connections):
-        if not isinstance(connection, HotProtocol) or connection.refused:
+        if not isinstance(connection, HotProtocol):
+            continue
+        limits, blocked = connection.limits, connection.blocked
+        if blocked is not None and now - blocked >= limits.send_s:
+            connection.transport.abort()
             continue
         began = connection.began
-        if began is None or now - began < connection.limits.receive_s:
+        if connection.refused or began is None or now - began < limits.receive_s:
             continue
         if connection.in_headers or (
             connection.cycle is not None and not connection.cycle.response_complete
