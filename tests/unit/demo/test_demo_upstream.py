@@ -180,6 +180,16 @@ async def test_a_bad_request_is_refused_as_the_provider_would(
 
 
 @pytest.mark.anyio
+async def test_a_system_message_may_stand_inside_a_conversation() -> None:
+    later = {"role": "system", "content": [{"type": "text", "text": "The tools have changed."}]}
+
+    reply = await post("/messages", {**MESSAGES, "messages": [*CHAT["messages"], later]})
+
+    assert reply.status == 200
+    assert json.loads(await reply.read())["content"] == [{"type": "text", "text": "ECHO hi"}]
+
+
+@pytest.mark.anyio
 async def test_slow_waits_before_anything_is_answered() -> None:
     slept: list[float] = []
 

@@ -89,7 +89,8 @@ def _message(tree: dict[str, Any], index: int, open_ids: set[str]) -> list[Messa
     """The message, its tool results split off as a message of role tool."""
     where = f"messages.{index}"
     role = tree.get("role")
-    if role not in {"user", "assistant"}:
+    # Coding programs add what became known later as system messages behind the first one.
+    if role not in {"user", "assistant"} and (role != "system" or index == 0):
         raise BadRequestError(
             f'{where}.role: Input should be "user" or "assistant"', f"{where}.role"
         )
