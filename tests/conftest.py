@@ -12,8 +12,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import interlock.gateway.policies.tables
 import interlock.gateway.tables
-import interlock.identity.tables  # noqa: F401 - both fill the shared metadata
+import interlock.identity.tables  # noqa: F401 - they fill the shared metadata
 from interlock.storage.engine import Database
 from interlock.storage.migrate import migrate
 from interlock.storage.schema import metadata

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.identity.tables as identity_tables
 from interlock.app_settings import AppSettings
@@ -26,7 +27,7 @@ from interlock.storage.secrets import SecretBox
 
 __all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
 
-_TABLES = (gateway_tables, identity_tables)
+_TABLES = (gateway_tables, identity_tables, policy_tables)
 """Importing them is what fills `metadata`."""
 
 

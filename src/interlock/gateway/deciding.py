@@ -24,17 +24,26 @@ from interlock.kernel.ids import new_id
 from interlock.policy.denial import denial_message
 from interlock.policy.guards import ArgumentVerdict, GuardHit, ResultVerdict
 from interlock.policy.labels import combine_labels, initial_labels, unwrap
-from interlock.policy.model import DEFAULT_LABELS, Decision, Labels, LabelSet, RuleTrace, Verdict
+from interlock.policy.model import (
+    DEFAULT_LABELS,
+    Decision,
+    Labels,
+    LabelSet,
+    PolicySource,
+    RuleTrace,
+    Verdict,
+)
 from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
 
-__all__ = ["Decider", "DecisionCounter", "Outcome"]
+__all__ = ["MASK", "Decider", "DecisionCounter", "Outcome", "TextKeeper"]
 
 _log = logging.getLogger("interlock.gateway")
 _json = msgspec.json.Encoder().encode
-_MASK = "[masked]"
+MASK = "[masked]"
+"""Stands for every text in the arguments of a key that keeps them masked."""
 
 
 class DecisionCounter(Protocol):
@@ -42,6 +51,14 @@ class DecisionCounter(Protocol):
 
     def decided(self, verdict: str, reason: str) -> None:
         """One more decision."""
+        ...
+
+
+class TextKeeper(Protocol):
+    """Keeps policies that came with requests, so that decisions can be replayed."""
+
+    def keep(self, source: PolicySource) -> None:
+        """Keeps a text; never waits."""
         ...
 
 
@@ -68,11 +85,13 @@ class Decider:
         clock: Clock,
         roles: Roles,
         counter: DecisionCounter,
+        texts: TextKeeper | None = None,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._roles = roles
         self._counter = counter
+        self._texts = texts
 
     async def call(
         self,
@@ -92,26 +111,32 @@ class Decider:
         began = time.perf_counter()
         tool = call.qualified
         args: dict[str, Any] | None = None
+        asked: PolicyCall | None = None
         decision: Decision | None = None
         guarded: ArgumentVerdict | None = None
-        message = ""
+        started = session.policy.labels
+        message, unasked = "", "error"
         try:
             args = _arguments(call.arguments)
             if args is None:
+                unasked = "arguments"
                 message = _plain_denial(tool, "the arguments are not a JSON object")
             elif hidden is not None:
+                unasked = "pinning"
                 message = _plain_denial(tool, hidden)
             else:
                 guarded = await self._guard_arguments(ctx, rules, tool, args)
-                decision = rules.policy.decide(_policy_call(tool, args, guarded), session.policy)
+                asked = _policy_call(tool, args, guarded)
+                decision = rules.policy.decide(asked, session.policy)
                 session.policy = decision.session
                 _note_origins(session, decision.origins, tool, our_id)
                 if not decision.verdict.allowed:
-                    message = _explained(decision, _policy_call(tool, args, guarded))
+                    message = _explained(decision, asked)
                 elif guarded is not None and guarded.denied is not None:
                     message = _plain_denial(tool, guarded.denied.reason)
         except Exception:
             _log.exception("deciding a call of %s failed", tool)
+            decision = None
             message = _plain_denial(tool, "the decision could not be made")
         allowed = not message
         outcome = Outcome(allowed=allowed, message=message, decision_id=new_id("dec"))
@@ -129,7 +154,18 @@ class Decider:
                     arguments=outcome.arguments or call.arguments,
                 ),
             )
-        self._write(ctx, rules, session, outcome, tool, our_id, args, decision, guarded, began)
+        seen = _Seen(
+            tool=tool,
+            our_id=our_id,
+            args=args,
+            asked=asked,
+            started=started,
+            decision=decision,
+            guarded=guarded,
+            unasked=unasked,
+            began=began,
+        )
+        self._write(ctx, rules, session, outcome, seen)
         return outcome
 
     async def result(
@@ -182,9 +218,12 @@ class Decider:
         Its calls cannot be checked one by one, so the offer is decided like a call
         without arguments. Returns the reason of a denial.
         """
-        decision = rules.policy.decide(PolicyCall(tool=tool, args={}), session.policy)
+        began = time.perf_counter()
+        asked = PolicyCall(tool=tool, args={})
+        decision = rules.policy.decide(asked, session.policy)
         if decision.verdict.allowed and kind != tool:
-            decision = rules.policy.decide(PolicyCall(tool=kind, args={}), session.policy)
+            asked = PolicyCall(tool=kind, args={})
+            decision = rules.policy.decide(asked, session.policy)
         if decision.verdict.allowed:
             return None
         outcome = Outcome(
@@ -192,8 +231,18 @@ class Decider:
             message=_explained(decision, PolicyCall(tool=tool, args={})),
             decision_id=new_id("dec"),
         )
-        began = time.perf_counter()
-        self._write(ctx, rules, session, outcome, tool, "", {}, decision, None, began)
+        seen = _Seen(
+            tool=asked.tool,
+            our_id="",
+            args={},
+            asked=asked,
+            started=session.policy.labels,
+            decision=decision,
+            guarded=None,
+            unasked="error",
+            began=began,
+        )
+        self._write(ctx, rules, session, outcome, seen)
         await self.settle()
         return outcome.message
 
@@ -226,23 +275,21 @@ class Decider:
             verdict = guards.resolve(verdict, scores)
         return verdict
 
-    def _write(  # noqa: PLR0917 - one record is one row of independent facts
+    def _write(
         self,
         ctx: CallContext,
         rules: Rules,
         session: LiveSession,
         outcome: Outcome,
-        tool: str,
-        our_id: str,
-        args: dict[str, Any] | None,
-        decision: Decision | None,
-        guarded: ArgumentVerdict | None,
-        began: float,
+        seen: "_Seen",
     ) -> None:
-        verdict, reason = _verdict(decision, guarded)
+        decision, guarded = seen.decision, seen.guarded
+        verdict, reason = _verdict(decision, guarded, seen.unasked)
         rule = decision.rule if decision is not None else None
         key = ctx.key
         self._counter.decided(verdict, reason)
+        if rules.header is not None and self._texts is not None and key.retention == "full":
+            self._texts.keep(rules.header)
         self._recorder.decision(
             DecisionRecord(
                 id=outcome.decision_id,
@@ -253,29 +300,43 @@ class Decider:
                 request_id=ctx.request_id,
                 trace_id=ctx.trace_id,
                 surface="control",
-                tool=tool,
-                call_id=our_id or None,
+                tool=seen.tool,
+                call_id=seen.our_id or None,
                 verdict=verdict,
                 reason=reason,
                 rule=rule.policy if rule is not None else None,
                 rule_text=rule.rule if rule is not None else None,
                 rule_line=rule.line if rule is not None else None,
                 policy=rule.source if rule is not None else None,
-                caller={"user": key.user_email, "key": key.label, "surface": "control"},
-                args=_retained(args, key.retention),
-                labels={
-                    "args": {name: _labels(value) for name, value in decision.labels.items()}
-                    if decision is not None
-                    else {},
-                    "session": _labels(session.policy.labels),
-                },
+                caller=dict(rules.caller),
+                args=_retained(seen.args, key.retention),
+                labels=_recorded_labels(seen),
                 rules=_rules(decision),
-                lineage=_lineage(session, rule, tool, args),
+                lineage=_lineage(session, rule, seen.tool, seen.args),
                 shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
                 guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
-                duration_s=time.perf_counter() - began,
+                basis={**rules.basis, "values": key.retention},
+                duration_s=time.perf_counter() - seen.began,
             )
         )
+
+
+class _Seen(Struct, kw_only=True):
+    """What deciding a call came upon."""
+
+    tool: str
+    """The name that was decided."""
+    our_id: str
+    args: dict[str, Any] | None
+    asked: PolicyCall | None
+    """As the policy was asked; None: it was not."""
+    started: Labels
+    """Labels of the session before the call."""
+    decision: Decision | None
+    guarded: ArgumentVerdict | None
+    unasked: str
+    """Why there is no decision, where there is none."""
+    began: float
 
 
 def _note_origins(
@@ -299,7 +360,9 @@ def _note_origins(
     session.remember = True
 
 
-def _verdict(decision: Decision | None, guarded: ArgumentVerdict | None) -> tuple[str, str]:
+def _verdict(
+    decision: Decision | None, guarded: ArgumentVerdict | None, unasked: str
+) -> tuple[str, str]:
     """What the log calls the outcome: the policy's verdict unless a guard overruled it."""
     if decision is not None and not decision.verdict.allowed:
         return decision.verdict.value, decision.reason
@@ -307,7 +370,7 @@ def _verdict(decision: Decision | None, guarded: ArgumentVerdict | None) -> tupl
         return f"{guarded.denied.level}_denied", "guard"
     if decision is not None:
         return decision.verdict.value, decision.reason
-    return Verdict.HARD_DENIED.value, "error"
+    return Verdict.HARD_DENIED.value, unasked
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
@@ -364,7 +427,7 @@ def _retained(args: dict[str, Any] | None, retention: str) -> dict[str, Any] | N
 
 def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, str):
-        return _MASK
+        return MASK
     if isinstance(value, dict):
         return {name: _masked(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -372,14 +435,28 @@ def _masked(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     return value
 
 
-def _labels(labels: Labels) -> dict[str, list[str]]:
-    if labels is DEFAULT_LABELS:
-        return {}
-    return {
-        "tags": labels.tags.to_wire(),
-        "producers": labels.producers.to_wire(),
-        "consumers": labels.consumers.to_wire(),
+def _recorded_labels(seen: _Seen) -> dict[str, Any]:
+    """What the call came with, and what `session before` blocks changed about it."""
+    asked, decision = seen.asked, seen.decision
+    given = {} if asked is None else asked.labels
+    labels: dict[str, Any] = {
+        "args": {name: _labels(held) for name, held in given.items()},
+        "session": _labels(seen.started),
     }
+    if decision is None:
+        return labels
+    updated: dict[str, Any] = {}
+    if decision.session.labels is not seen.started and decision.session.labels != seen.started:
+        updated["session"] = _labels(decision.session.labels)
+    if decision.labels is not given and decision.labels != given:
+        updated["args"] = {name: _labels(held) for name, held in decision.labels.items()}
+    if updated:
+        labels["updated"] = updated
+    return labels
+
+
+def _labels(labels: Labels) -> dict[str, Any]:
+    return {} if labels is DEFAULT_LABELS else labels.to_record()
 
 
 def _rules(decision: Decision | None) -> list[dict[str, Any]]:

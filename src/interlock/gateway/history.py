@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import ClassVar
 
 from msgspec import Struct
@@ -34,6 +34,7 @@ _DAY_S = 86_400.0
 _TAIL_ROWS = 500
 _OVERLAP_S = 5.0
 _SEEN = 20_000
+_READ_ROWS = 200
 
 
 class DecisionNotFoundError(InterlockError):
@@ -106,6 +107,21 @@ class History:
         if found is None:
             raise DecisionNotFoundError(decision_id)
         return found
+
+    async def count(self, wanted: DecisionFilter) -> int:
+        """How many decisions a filter finds."""
+        return await self._decisions.count(wanted)
+
+    async def each(self, wanted: DecisionFilter) -> AsyncIterator[DecisionRecord]:
+        """Every decision, oldest first, read some at a time. Give `until`, or it may not end."""
+        after = (0.0, "")
+        while True:
+            found = await self._decisions.page(wanted, limit=_READ_ROWS, after=after)
+            for record in found:
+                yield record
+            if len(found) < _READ_ROWS:
+                return
+            after = (found[-1].at, found[-1].id)
 
     async def follow(
         self, wanted: DecisionFilter, *, last: int = 10, poll_s: float = 1.0

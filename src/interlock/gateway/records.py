@@ -75,13 +75,17 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
     args: dict[str, Any] | None
     """None when the key keeps no values (`none`); strings masked when `masked`."""
     labels: dict[str, Any]
-    """Argument and session labels the decision was made on."""
+    """`{args: {name: labels}, session: labels}` the call came with; `updated: {args, session}`
+    what `session before` blocks made of them, where they changed anything."""
     rules: list[dict[str, Any]] = field(default_factory=list)
     lineage: dict[str, Any] = field(default_factory=dict)
     """`{nodes, edges, path}`."""
     shadow: list[dict[str, Any]] = field(default_factory=list)
     guards: list[dict[str, Any]] = field(default_factory=list)
     """Classifier and blocker hits."""
+    basis: dict[str, Any] = field(default_factory=dict)
+    """What it was decided under: `{bound, header, override, mode, presets, values}`; with the
+    labels, all that deciding again needs."""
     duration_s: float = 0.0
 
 

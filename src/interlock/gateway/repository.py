@@ -52,7 +52,7 @@ __all__ = [
 
 GroupBy = Literal["day", "model", "key", "provider", "account", "endpoint"]
 
-_JSON_COLUMNS = ("caller", "args", "labels", "rules", "lineage", "shadow", "guards")
+_JSON_COLUMNS = ("caller", "args", "labels", "rules", "lineage", "shadow", "guards", "basis")
 _PURGE_ROWS = 2000
 
 
@@ -136,6 +136,12 @@ class DecisionRepository:
         async with self._database.read() as connection:
             rows = (await connection.execute(query.limit(limit))).all()
         return [_decision(row) for row in rows]
+
+    async def count(self, wanted: DecisionFilter) -> int:
+        """How many there are."""
+        query = select(func.count()).select_from(decisions).where(*_conditions(wanted))
+        async with self._database.read() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def one(self, decision_id: str, *, account_id: str | None) -> DecisionRecord | None:
         """A decision by id, within an account unless that is None."""
@@ -275,16 +281,29 @@ class ToolPinRepository:
             )
             await connection.execute(tool_pins.insert(), rows)
 
+    async def pin(self, connection: AsyncConnection, scope: str, tool: str) -> ToolPin | None:
+        """One pin, within the caller's transaction."""
+        query = select(tool_pins).where(tool_pins.c.scope == scope, tool_pins.c.tool == tool)
+        row = (await connection.execute(query)).one_or_none()
+        return None if row is None else ToolPin(**row._mapping)
+
     async def approve(
-        self, connection: AsyncConnection, *, scope: str, tool: str, by: str, at: float
+        self,
+        connection: AsyncConnection,
+        *,
+        scope: str,
+        tool: str,
+        digest: str,
+        by: str,
+        at: float,
     ) -> bool:
-        """Makes the waiting definition the approved one; False when none waits."""
+        """Makes the waiting definition the approved one; False when it is not the waiting one."""
         done = await connection.execute(
             update(tool_pins)
             .where(
                 tool_pins.c.scope == scope,
                 tool_pins.c.tool == tool,
-                tool_pins.c.pending_digest.is_not(None),
+                tool_pins.c.pending_digest == digest,
             )
             .values(
                 digest=tool_pins.c.pending_digest,

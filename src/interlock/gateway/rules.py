@@ -4,20 +4,28 @@ Compiling happens once per (config, caller, version of the bound policies); a re
 with nothing new finds its rules by two dictionary look-ups.
 """
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
-from interlock.gateway.config import SessionConfig
+from interlock.gateway.config import PolicyConfig, SessionConfig
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.policy.compiled import CompiledPolicy, compile_layers, compile_policy
 from interlock.policy.guards import Guards
 from interlock.policy.model import Caller, PolicySource, Presets
 
-__all__ = ["BoundPolicies", "FilePolicies", "PolicyFileError", "Rules", "RulesCache"]
+__all__ = [
+    "BoundPolicies",
+    "FilePolicies",
+    "PolicyFileError",
+    "Rules",
+    "RulesCache",
+    "digest_of_source",
+]
 
 _CACHED = 4096
 HEADER_SOURCE = "X-Policy"
@@ -65,6 +73,11 @@ class FilePolicies:
         del key, surface
         return self._sources
 
+    @property
+    def sources(self) -> Sequence[PolicySource]:
+        """The texts, in order."""
+        return self._sources
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -73,6 +86,12 @@ class Rules:
     policy: CompiledPolicy
     guards: Guards | None
     config: SessionConfig
+    caller: Mapping[str, Any] = field(default_factory=dict)
+    """Who asks, as conditions on the caller see him and decision records keep him."""
+    basis: Mapping[str, Any] = field(default_factory=dict)
+    """What decisions are made under, as their records keep it."""
+    header: PolicySource | None = None
+    """The enforced policy that came with the request."""
 
 
 class RulesCache:
@@ -80,7 +99,7 @@ class RulesCache:
 
     def __init__(self, bound: BoundPolicies) -> None:
         self._bound = bound
-        self._cache: OrderedDict[tuple[int, KeyInfo | str, int], Rules] = OrderedDict()
+        self._cache: OrderedDict[tuple[object, ...], Rules] = OrderedDict()
 
     def of(self, config: SessionConfig, key: KeyInfo) -> Rules:
         """The rules of a config for a caller.
@@ -88,7 +107,8 @@ class RulesCache:
         `config` must be the cached instance: identity is the cache key (the entry keeps
         it alive, so the identity cannot be reused). Raises PolicyError.
         """
-        slot = (id(config), key.id, self._bound.version())
+        standing = (key.account_id, key.label, key.user_email, key.groups, key.roles)
+        slot = (id(config), key.id, self._bound.version(), key.policy_override, standing)
         rules = self._cache.get(slot)
         if rules is None:
             rules = self._compile(config, key)
@@ -111,25 +131,73 @@ class RulesCache:
                 )
             )
         header = [source for source in header if source.text.strip()]
+        bound = tuple(self._bound.of(key, "control"))
+        caller = Caller(
+            user=key.user_email,
+            key=key.label or key.id,
+            account=key.account_id,
+            groups=key.groups,
+            roles=key.roles,
+            surface="control",
+        )
         compiled = compile_layers(
-            tuple(self._bound.of(key, "control")),
+            bound,
             header or None,
             allow_override=key.policy_override,
             presets=policy.presets,
-            caller=Caller(
-                user=key.user_email,
-                key=key.label or key.id,
-                account=key.account_id,
-                groups=key.groups,
-                roles=key.roles,
-                surface="control",
-            ),
+            caller=caller,
             mode=policy.mode,
         )
         guards = None
         if config.classifiers or config.blockers:
             guards = Guards(config.classifiers, config.blockers)
-        return Rules(policy=compiled, guards=guards, config=config)
+        enforced = next((item for item in header if item.enforcement == "enforce"), None)
+        return Rules(
+            policy=compiled,
+            guards=guards,
+            config=config,
+            caller=_recorded_caller(caller),
+            basis=_basis(policy, bound, enforced, override=key.policy_override),
+            header=enforced,
+        )
+
+
+def digest_of_source(source: PolicySource) -> str:
+    """Identifies a text in its language: SHA-256, hexadecimal."""
+    return hashlib.sha256(f"{source.language}\0{source.text}".encode()).hexdigest()
+
+
+def _recorded_caller(caller: Caller) -> dict[str, Any]:
+    return {
+        "user": caller.user,
+        "key": caller.key,
+        "account": caller.account,
+        "groups": sorted(caller.groups),
+        "roles": sorted(caller.roles),
+        "surface": caller.surface,
+    }
+
+
+def _basis(
+    policy: PolicyConfig,
+    bound: Sequence[PolicySource],
+    header: PolicySource | None,
+    *,
+    override: bool,
+) -> dict[str, Any]:
+    """What is not at its default, and the names of the bound texts."""
+    default = Presets()
+    return {
+        "bound": [source.name for source in bound if source.enforcement == "enforce"],
+        "header": None if header is None else digest_of_source(header),
+        "override": override,
+        "mode": policy.mode,
+        "presets": {
+            item.name: getattr(policy.presets, item.name)
+            for item in fields(Presets)
+            if getattr(policy.presets, item.name) != getattr(default, item.name)
+        },
+    }
 
 
 def _read(path: Path) -> PolicySource:

@@ -90,6 +90,7 @@ decisions = Table(
     Column("lineage", JsonText, nullable=False),
     Column("shadow", JsonText, nullable=False),
     Column("guards", JsonText, nullable=False),
+    Column("basis", JsonText, nullable=False, server_default="{}"),
     Column("duration_s", Double, nullable=False),
     Index("ix_decisions_at_id", "at", "id"),
     Index("ix_decisions_account_id_at_id", "account_id", "at", "id"),

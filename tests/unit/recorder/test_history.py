@@ -233,8 +233,10 @@ async def test_a_changed_tool_waits_until_it_is_approved(database: Database) -> 
     assert await pins.pins(pending=True) == [changed]
 
     async with database.transaction() as connection:
-        assert await pins.approve(connection, scope="key_1", tool="t", by="ann", at=3)
-        assert not await pins.approve(connection, scope="key_1", tool="t", by="ann", at=4)
+        waiting = {"scope": "key_1", "tool": "t", "by": "ann"}
+        assert not await pins.approve(connection, **waiting, digest="other", at=3)
+        assert await pins.approve(connection, **waiting, digest="b", at=3)
+        assert not await pins.approve(connection, **waiting, digest="b", at=4)
     (found,) = await pins.pins("key_1")
     assert (found.digest, found.definition, found.approved_by) == ("b", "[]", "ann")
     assert await pins.pins("key_1", pending=True) == []

@@ -73,7 +73,7 @@ if (
 
 _ARGS = DECISION_COLUMNS.index("args")
 _JSON_FROM = DECISION_COLUMNS.index("caller")
-_JSON_TO = DECISION_COLUMNS.index("guards") + 1
+_JSON_TO = DECISION_COLUMNS.index("basis") + 1
 
 
 class Batch:
@@ -127,7 +127,8 @@ def label_rows(entry: DecisionRecord) -> Iterator[Row]:
     """Index rows of the labels found anywhere in `entry.labels`, each once.
 
     A member named `tags`, `producers` or `consumers` holds a list of labels, or an
-    object with the list in `items`; a set given by what it excludes is not indexed.
+    object with the list in `items`; a set given by what it excludes is not indexed, nor
+    is what only other worlds (watched policies) see.
     """
     seen: set[tuple[str, str]] = set()
     for kind, label in _walk(entry.labels):
@@ -144,7 +145,8 @@ def _walk(value: object) -> Iterator[tuple[str, str]]:
         for name, member in value.items():
             kind = _LABEL_KINDS.get(name)
             if kind is None:
-                yield from _walk(member)
+                if name != "worlds":
+                    yield from _walk(member)
             else:
                 yield from ((kind, label[:_LABEL_LENGTH]) for label in _labels(member))
     elif isinstance(value, list | tuple):
