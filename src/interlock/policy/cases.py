@@ -44,8 +44,8 @@ __all__ = [
     "Step",
     "load_cases",
     "parse_cases",
-    "read_cases",
     "read_caller",
+    "read_cases",
     "read_labels",
     "read_presets",
 ]

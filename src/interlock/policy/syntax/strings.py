@@ -11,7 +11,9 @@ import string
 
 __all__ = ["decode_pattern", "decode_text", "encode_pattern", "encode_text"]
 
-_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}(?:\\u[0-9a-fA-F]{4})?|.)", re.DOTALL)
+_ESCAPE = re.compile(
+    r"\\(u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)", re.DOTALL
+)
 _SIMPLE = {'"': '"', "\\": "\\", "n": "\n", "t": "\t"}
 _BACKSLASHES = re.compile(r"\\+")
 _HALVED_BEFORE = frozenset(string.punctuation) - {"\\", '"'}
@@ -33,12 +35,10 @@ def _unescape(match: re.Match[str]) -> str:
         return _SIMPLE.get(body, match.group(0))
     first = int(body[1:5], 16)
     if not _HIGH <= first < _AFTER:
-        # Only the first escape is used; the second is decoded by itself.
-        return chr(first) + decode_text(body[5:])
-    second = int(body[7:11], 16) if len(body) > 5 else 0
-    if first < _LOW <= second < _AFTER:
-        return chr(0x10000 + ((first - _HIGH) << 10) + (second - _LOW))
-    msg = f"`\\{body[:5]}` is half of a surrogate pair"
+        return chr(first)
+    if len(body) > 5:
+        return chr(0x10000 + ((first - _HIGH) << 10) + (int(body[7:11], 16) - _LOW))
+    msg = f"`\\{body}` is half of a surrogate pair"
     raise ValueError(msg)
 
 
