@@ -140,13 +140,14 @@ class FaultSite:
         **body: Any,
     ) -> Outcome:
         """One request by a raw client."""
-        given = {"authorization": f"Bearer {self.gateway.key}", **(headers or {})}
+        given = {"content-type": "application/json"}
+        given |= {"authorization": f"Bearer {self.gateway.key}", **(headers or {})}
         if wire == "messages" and native:
             given["anthropic-version"] = "2023-06-01"
         sent = request(wire, model, **body) | ({"stream": True} if stream else {})
         async with asyncio.timeout(10):
             answer = await self.gateway.http.post(
-                self.path(wire, provider), json=sent, headers=given
+                self.path(wire, provider), content=json.dumps(sent).encode(), headers=given
             )
         return _outcome(answer)
 

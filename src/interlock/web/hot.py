@@ -33,6 +33,7 @@ Refusal = Literal[
 _LINGER_S = 2.0
 _AHEAD_BYTES = 1 << 20
 """Of requests sent before the answer to an earlier one; more stays in the network."""
+_LENGTH_SIZE = len(b"content-length")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -364,6 +365,12 @@ class HotProtocol(HttpToolsProtocol):
             if not self.refused:
                 self.refuse("headers_too_large")
             return
+        if len(name) == _LENGTH_SIZE and name.lower() == b"content-length":
+            # What is no number the parser refuses itself.
+            size = int(value[:20]) if value.isdigit() else 0
+            if size > self.limits.body_bytes:
+                self.refuse("body_too_large")
+                return
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
