@@ -360,7 +360,7 @@ async def test_pipelined_requests_are_answered_in_order(site: FaultSite) -> None
 
 
 @pytest.mark.parametrize(
-    "bad", [b"garbage\r\n\r\n", b"POST / HTTP/1.1\r\nx: " + b"y" * (300 << 10)]
+    "bad", [b"garbage\r\n\r\n", b"POST / HTTP/1.1\r\nx: " + b"y" * (900 << 10)]
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_nonsense_behind_a_good_request_does_not_hurt_it(
