@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 PACKAGE_SOURCES := pyproject.toml README.md
 
-.PHONY: help demo setup test check fmt lint types arch serve lock clean test-clients
+.PHONY: help demo setup test check fmt lint types arch docs serve lock clean test-clients
 
 help:            ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ types: $(VENV)/.dev  ## Check types
 arch: $(VENV)/.dev  ## Check import contracts and registries
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest tests/architecture
+
+docs: $(VENV)/.run  ## Write the generated pages of docs/reference anew
+	@$(BIN)/python docs/generate.py
 
 serve: $(VENV)/.run  ## Serve on 127.0.0.1:8080 with the data in ./interlock-data
 	@$(BIN)/interlock serve --data interlock-data

@@ -28,6 +28,7 @@ from interlock.telemetry.redaction import MASK, mask_members, mask_text
 from interlock.telemetry.settings import TelemetrySettings
 
 __all__ = [
+    "SECTIONS",
     "AppSettings",
     "BootstrapSettings",
     "LoadedSettings",
@@ -35,6 +36,7 @@ __all__ = [
     "SettingsError",
     "Value",
     "load_settings",
+    "variables",
 ]
 
 CONFIG_NAME = "interlock.toml"
@@ -139,7 +141,7 @@ class LoadedSettings:
         ]
 
 
-_SECTIONS: Mapping[str, type[BaseModel]] = {
+SECTIONS: Mapping[str, type[BaseModel]] = {
     "server": ServerSettings,
     "store": StoreSettings,
     "gateway": GatewaySettings,
@@ -148,8 +150,9 @@ _SECTIONS: Mapping[str, type[BaseModel]] = {
     "limits": LimitSettings,
     "telemetry": TelemetrySettings,
 }
+"""Tables of the settings file, besides those of the upstreams."""
 _UPSTREAM_KEYS = tuple(UpstreamSettings.model_fields)
-_FILE_KEYS = ("data", *_SECTIONS, *_UPSTREAM_KEYS)
+_FILE_KEYS = ("data", *SECTIONS, *_UPSTREAM_KEYS)
 _SHORT = {
     "HOST": "server.host",
     "PORT": "server.port",
@@ -166,13 +169,14 @@ _SHORT = {
 }
 _VARIABLES: Mapping[str, str] = _SHORT | {
     f"{section}_{name}".upper(): f"{section}.{name}"
-    for section, model in _SECTIONS.items()
+    for section, model in SECTIONS.items()
     for name in model.model_fields
 }
 _PROVIDER_FIELDS = tuple(
     name
     for name, info in ProviderSettings.model_fields.items()
-    if get_origin(info.annotation) is not dict and name not in {"timeouts", "retries", "breaker"}
+    if get_origin(info.annotation) is not dict
+    and name not in {"api_keys", "timeouts", "retries", "breaker"}
 )
 
 
@@ -229,6 +233,16 @@ def load_settings(
     if raw.problems:
         raise SettingsError(raw.problems)
     return LoadedSettings(settings=settings, config_file=found, sources=raw.sources)
+
+
+def variables() -> Mapping[str, str]:
+    """Environment variables and the setting each of them sets, for the reference."""
+    own = {_PREFIX + name: key for name, key in _VARIABLES.items()}
+    providers = {
+        f"{_PREFIX}PROVIDERS_<NAME>_{name.upper()}": f"providers.NAME.{name}"
+        for name in _PROVIDER_FIELDS
+    }
+    return own | providers
 
 
 def _path(text: str | None) -> Path | None:
@@ -352,7 +366,7 @@ def _read_key_variables(raw: _Raw, environ: Mapping[str, str]) -> None:
 def _check(raw: _Raw, file: Path | None) -> AppSettings:
     values: dict[str, Any] = {}
     upstreams = {key: raw.tree[key] for key in _UPSTREAM_KEYS if key in raw.tree}
-    models: dict[str, type[BaseModel]] = {**_SECTIONS, "bootstrap": BootstrapSettings}
+    models: dict[str, type[BaseModel]] = {**SECTIONS, "bootstrap": BootstrapSettings}
     for section, model in models.items():
         if section in raw.tree:
             _validate(raw, values, section, model, raw.tree[section])

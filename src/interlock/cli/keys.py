@@ -94,7 +94,7 @@ def create(
         interlock keys create --label ci-robot --endpoint-type code --expires 90d --rpm 600
 
         interlock keys create --label mail-agent --policy mail.sqrt \
-            --features '{"agent_arch": "dual-llm"}'
+            --features '{"content_blockers": [{"name": "url_blocker"}]}'
 
         interlock keys create --label ann --user ann@example.com --provider-key-file openai=key.txt
     """

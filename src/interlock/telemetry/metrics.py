@@ -227,6 +227,18 @@ class GatewayMetrics:
         """Adds a metric of another package."""
         self._families.append(family)
 
+    def catalogue(self) -> list[tuple[str, str, tuple[str, ...], str]]:
+        """Name as exposed, type, labels and meaning of every metric, for the reference."""
+        found: list[tuple[str, str, tuple[str, ...], str]] = []
+        for family in self._families:
+            kind = type(family).__name__.lower()
+            name = f"{family.name}_total" if kind == "counter" else family.name
+            found.append((name, kind, family.labels, family.text))
+        for name, text, total, _ in self._readers:
+            shown = (f"{name}_total", "counter") if total else (name, "gauge")
+            found.append((*shown, (), text))
+        return found
+
     def collect(self) -> Iterator[Metric]:
         """All metrics; called by the registry."""
         for family in self._families:

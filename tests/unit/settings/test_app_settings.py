@@ -176,7 +176,6 @@ def test_no_secret_is_shown_nor_repeated_in_errors(tmp_path: Path) -> None:
         "INTERLOCK_ADMIN_PASSWORD": "password-s3cret",
         "INTERLOCK_BOOTSTRAP_KEY": "bootstrap-s3cret",
         "INTERLOCK_DATABASE_URL": "postgresql://bob:s3cret@db/app",
-        "INTERLOCK_REDIS_URL": "redis://:s3cret@cache/0",
         "INTERLOCK_TELEMETRY_OTLP_HEADERS": "authorization=s3cret",
         "OPENAI_API_KEY": "sk-s3cret",
     }
