@@ -252,7 +252,7 @@ def read_presets(data: object, where: str) -> Presets:
 
 def _case(data: object, where: str, setting: Setting) -> Case:
     item = _mapping(data, where, _CASE_KEYS)
-    name = str(item.get("name", where))
+    name = str(item.get("name", where.rpartition(": ")[2]))
     if "steps" in item:
         if _STEP_KEYS & item.keys():
             raise CaseError(f"{where}: a test has `steps` or is one step, not both")

@@ -71,8 +71,8 @@ def _lines(decision: Decision) -> Iterator[str]:
     if decision.rule is not None:
         rule = decision.rule
         yield f"  decided by {rule.policy} in {rule.source}, line {rule.line}: {rule.rule}"
-        if rule.description:
-            yield f"  {rule.description}"
+        for note in (rule.description or "").splitlines():
+            yield f"  {note}"
     rules: Sequence[RuleTrace] = decision.rules or [*decision.denied, *decision.allowed]
     if not rules:
         yield "  no rule is about this tool"
@@ -90,7 +90,7 @@ def _rule_lines(rule: RuleTrace) -> Iterator[str]:
     state = {"fired": "fired", "not_fired": "did not fire", "not_reached": "was not reached"}
     yield f"  [{state[rule.state]}] {rule.policy} line {rule.line}: {rule.rule}"
     if rule.description:
-        for line in rule.description.split("\n"):
+        for line in rule.description.splitlines():
             yield f"      /// {line}"
     for condition in rule.conditions:
         yield f"      {_truth(condition)}: {condition.text}{_operands(condition.operands)}"
