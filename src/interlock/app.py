@@ -28,6 +28,8 @@ from interlock.gateway.deciding import Decider
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
+from interlock.gateway.policies.bound import StoredPolicies
+from interlock.gateway.policies.request_texts import RequestTexts
 from interlock.gateway.repository import UsageRepository
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
@@ -87,6 +89,8 @@ class Application:
     tracer: Tracer
     hot: ControlHot
     asgi: FastAPI
+    policies: StoredPolicies
+    request_texts: RequestTexts
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -95,14 +99,18 @@ class Application:
         Raises:
             SchemaError: the store's schema is not one this version may start on.
             StoreUnavailable: the store cannot be reached.
+            ActivationRefusedError: an active policy does not compile.
         """
         await asyncio.to_thread(migrate_store, self.store.settings)
         made = await self.store.first_start()
         self.store.recorder.start()
         try:
+            await self.policies.load()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.store.keys.run()),
+                    group.create_task(self.policies.run()),
+                    group.create_task(self.request_texts.run()),
                     group.create_task(self._housekeeping()),
                 ]
                 yield made
@@ -133,6 +141,8 @@ class Application:
                     decision_days=kept.decision_days,
                     usage_days=kept.usage_days,
                 )
+                oldest = self.clock.now().timestamp() - kept.decision_days * 86_400.0
+                await self.request_texts.purge(before=oldest)
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
 
@@ -184,6 +194,12 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     responses = ResponseStore(
         recorder=recorder, clock=clock, lifetime_s=settings.gateway.response_lifetime_s
     )
+    policies = StoredPolicies(
+        database,
+        FilePolicies(settings.gateway.policy_files),
+        refresh_s=settings.gateway.policy_refresh_s,
+    )
+    request_texts = RequestTexts(database, clock)
     executor = SingleLlm(
         sessions=Sessions(
             ids=SessionIds(store.secrets.derive("session ids")),
@@ -192,8 +208,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
             lifetime_s=lifetime_s,
             shared=settings.gateway.shared_sessions,
         ),
-        rules=RulesCache(FilePolicies(settings.gateway.policy_files)),
-        decider=Decider(recorder=recorder, clock=clock, roles=roles, counter=traffic),
+        rules=RulesCache(policies),
+        decider=Decider(
+            recorder=recorder, clock=clock, roles=roles, counter=traffic, texts=request_texts
+        ),
         upstreams=upstreams,
         ledger=ledger,
         pins=StoredPins(store.pins, clock),
@@ -224,6 +242,8 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         tracer=tracer,
         hot=hot,
         asgi=asgi,
+        policies=policies,
+        request_texts=request_texts,
     )
     control = ControlRoutes(
         router=router,

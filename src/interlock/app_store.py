@@ -4,6 +4,7 @@ The part of the composition root that the command line shares with the server. I
 names every `tables` module, so that the shared metadata is complete.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pydantic import SecretStr
@@ -13,13 +14,19 @@ import interlock.gateway.tables as gateway_tables
 import interlock.identity.tables as identity_tables
 from interlock.app_settings import AppSettings
 from interlock.gateway.history import History
+from interlock.gateway.pin_review import PinReview
+from interlock.gateway.policies.activation import Activations
+from interlock.gateway.policies.replaying import Replays
+from interlock.gateway.policies.service import PolicyStore
 from interlock.gateway.recorder import BatchRecorder
 from interlock.gateway.repository import ToolPinRepository
+from interlock.gateway.rules import FilePolicies
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.bootstrap import Bootstrap, BootstrapResult
 from interlock.identity.keys import KeyService
 from interlock.kernel.clock import Clock, SystemClock
+from interlock.policy.model import PolicySource
 from interlock.storage.engine import Database
 from interlock.storage.migrate import SchemaStatus, check_schema, migrate
 from interlock.storage.schema import metadata
@@ -45,6 +52,10 @@ class Store:
     bootstrap: Bootstrap
     history: History
     pins: ToolPinRepository
+    pin_review: PinReview
+    policies: PolicyStore
+    activations: Activations
+    replays: Replays
     recorder: BatchRecorder
     """Not started; `recorder.start()` starts its thread."""
 
@@ -100,6 +111,12 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
     audit = AuditLog(database, clock)
     keys = KeyService(database, secrets, settings=settings.keys, clock=clock)
     admin = IdentityAdmin(database, secrets, audit, clock, keys=keys)
+    history = History(database)
+    replays = Replays(database, history)
+
+    def files() -> Sequence[PolicySource]:
+        return FilePolicies(settings.gateway.policy_files).sources
+
     return Store(
         settings=settings,
         database=database,
@@ -108,8 +125,12 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         keys=keys,
         admin=admin,
         bootstrap=Bootstrap(database, secrets, admin, audit, keys=keys),
-        history=History(database),
+        history=history,
         pins=ToolPinRepository(database),
+        pin_review=PinReview(database, audit, clock),
+        policies=PolicyStore(database, audit, clock, files=files),
+        activations=Activations(database, audit, clock, replays, files=files),
+        replays=replays,
         recorder=BatchRecorder(
             database, spool_dir=settings.data / "spool", settings=settings.recorder
         ),

@@ -112,9 +112,15 @@ class History:
         """How many decisions a filter finds."""
         return await self._decisions.count(wanted)
 
-    async def each(self, wanted: DecisionFilter) -> AsyncIterator[DecisionRecord]:
+    async def position(self, wanted: DecisionFilter, newest: int) -> tuple[float, str] | None:
+        """Where the `newest` newest decisions begin: what `each` takes; None: at the oldest."""
+        return await self._decisions.position(wanted, newest)
+
+    async def each(
+        self, wanted: DecisionFilter, *, after: tuple[float, str] | None = None
+    ) -> AsyncIterator[DecisionRecord]:
         """Every decision, oldest first, read some at a time. Give `until`, or it may not end."""
-        after = (0.0, "")
+        after = after or (0.0, "")
         while True:
             found = await self._decisions.page(wanted, limit=_READ_ROWS, after=after)
             for record in found:

@@ -143,6 +143,19 @@ class DecisionRepository:
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
+    async def position(self, wanted: DecisionFilter, offset: int) -> tuple[float, str] | None:
+        """The position of the decision with exactly `offset` newer ones."""
+        query = (
+            select(decisions.c.at, decisions.c.id)
+            .where(*_conditions(wanted))
+            .order_by(decisions.c.at.desc(), decisions.c.id.desc())
+            .offset(offset)
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).one_or_none()
+        return None if row is None else (row.at, row.id)
+
     async def one(self, decision_id: str, *, account_id: str | None) -> DecisionRecord | None:
         """A decision by id, within an account unless that is None."""
         query = select(decisions).where(decisions.c.id == decision_id)

@@ -29,6 +29,8 @@ class GatewaySettings(BaseModel):
     """Days a usage record is kept."""
     policy_files: tuple[Path, ...] = ()
     """Policies that hold for every request, in this order; relative to the settings file."""
+    policy_refresh_s: float = Field(default=2.0, gt=0)
+    """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)
     """How long an answer waits for its denial to be stored."""
     shared_sessions: bool = False

@@ -195,16 +195,6 @@ class PolicySet:
         policies = {**self.policies, policy.id: policy}
         return replace(self, policies=policies, active=active, shadow=shadow)
 
-    def with_binding(self, policy: Policy, binding: Binding) -> "PolicySet":
-        """As it would be with this binding, in place of one of the same policy and target."""
-        same = (binding.policy_id, binding.kind, binding.target)
-        kept = [item for item in self.bindings if (item.policy_id, item.kind, item.target) != same]
-        return PolicySet.of(
-            [*self.policies.values(), policy],
-            [*self.active.values(), *self.shadow.values()],
-            [*kept, binding],
-        )
-
 
 def source_of(policy: Policy, version: Version) -> PolicySource:
     """A version as the engine takes it; its name says which one it is."""
