@@ -6,8 +6,10 @@ exception on the way is a denial (architecture.md, invariant 1).
 Source: gateway.md sections 4, 9, 11.7, 11.8, 11.13.
 """
 
+import hashlib
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from interlock.gateway.context import CallContext
+from interlock.gateway.ids import parse_call_id
 from interlock.gateway.records import DecisionRecord, Recorder
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules
@@ -42,6 +45,9 @@ __all__ = ["MASK", "Decider", "DecisionCounter", "Outcome", "TextKeeper"]
 
 _log = logging.getLogger("interlock.gateway")
 _json = msgspec.json.Encoder().encode
+_SHOWN = 1024
+_SHOWN_CHARS = 64 << 10
+"""Longer results are guarded anew each time: memory is bounded."""
 MASK = "[masked]"
 """Stands for every text in the arguments of a key that keeps them masked."""
 
@@ -91,6 +97,7 @@ class Decider:
         self._clock = clock
         self._roles = roles
         self._counter = counter
+        self._shown: OrderedDict[tuple[str, bytes], str | None] = OrderedDict()
         self._texts = texts
 
     async def call(
@@ -177,7 +184,8 @@ class Decider:
         found. A result that was taken in before is guarded again (the model must not see
         what was hidden) but moves no labels.
         """
-        state = session.state.calls.get(result.call_id)
+        ours = parse_call_id(result.call_id)
+        state = session.state.calls.get(ours.canonical if ours is not None else result.call_id)
         tool = state.tool if state is not None else (result.tool or "")
         arguments = state.arguments if state is not None else (result.arguments or "{}")
         value: Any = result.text
@@ -209,6 +217,30 @@ class Decider:
             state.answered = True
             session.remember = True
         return text, tags
+
+    async def shown(self, ctx: CallContext, rules: Rules, text: str) -> str | None:
+        """What the model shall see instead of a result it was given before; None: the same.
+
+        Clients resend the whole conversation, with every result as their tool gave it.
+        Remembered, because the same results come with every request.
+        """
+        slot = (rules.config.digest, hashlib.blake2b(text.encode("utf-8", "replace")).digest())
+        if slot in self._shown:
+            self._shown.move_to_end(slot)
+            return self._shown[slot]
+        wrapped = unwrap(_object(text))
+        new = text
+        if wrapped is not None:
+            new = wrapped.value if isinstance(wrapped.value, str) else _json(wrapped.value).decode()
+        verdict = await self._guard_result(ctx, rules, new)
+        if verdict is not None and verdict.changed:
+            new = verdict.value
+        found = None if new == text else new
+        if found is None or len(found) <= _SHOWN_CHARS:
+            self._shown[slot] = found
+            while len(self._shown) > _SHOWN:
+                self._shown.popitem(last=False)
+        return found
 
     async def offer(
         self, ctx: CallContext, rules: Rules, session: LiveSession, tool: str, kind: str

@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -54,7 +55,7 @@ from interlock.providers.wire.exchange import (
 )
 from interlock.providers.wire.model import Fault, StopReason, Text, ToolCall, Usage
 from interlock.providers.wire.registry import FORMATS, exchange
-from interlock.providers.wire.relay.called import called_ids
+from interlock.providers.wire.relay.called import called_ids, given_results
 
 __all__ = ["MAX_DENIAL_ROUNDS", "SingleLlm"]
 
@@ -62,6 +63,7 @@ MAX_DENIAL_ROUNDS = 3
 _NOWHERE = Target(provider="", deployment="", model="", formats=("chat",))
 _CLIENT_GONE = 499
 _REST_S = 1.0
+_WRAPPED = b"is_sequrity_var"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -257,7 +259,7 @@ class SingleLlm:
         if head.tools:
             hidden = await self._pins.check(ctx.key, head.tools)
             await self._offers(ctx, session, rules)
-        edits = await self._edits(ctx, session, results)
+        edits = await self._edits(ctx, session, rules, results)
         return _Run(
             ctx=ctx,
             session=session,
@@ -291,13 +293,14 @@ class SingleLlm:
                 raise ToolNotAllowedError(tool.name, reason)
 
     async def _edits(
-        self, ctx: CallContext, session: LiveSession, results: Mapping[str, str]
+        self, ctx: CallContext, session: LiveSession, rules: Rules, results: dict[str, str]
     ) -> Edits:
         head = ctx.head
         reinsert: list[Reinsert] = []
         mapping: Callable[[str], str] | None = None
         prepend, tools = await self._responses.history(ctx)
         if head.has_history or prepend:
+            await self._earlier(ctx, rules, prepend, results)
             calls = session.state.calls
 
             def upstream_id(call_id: str) -> str:
@@ -328,6 +331,20 @@ class SingleLlm:
             ask_usage=head.stream and not head.wants_usage,
             native_client=ctx.native_client,
         )
+
+    async def _earlier(
+        self, ctx: CallContext, rules: Rules, prepend: Sequence[Any], results: dict[str, str]
+    ) -> None:
+        """Adds the results of earlier turns, which the client resends as its tools gave them."""
+        head = ctx.head
+        if rules.guards is None and _WRAPPED not in head.body and not prepend:
+            return
+        taken_in = {item.call_id for item in head.results}
+        for call_id, text in given_results(head.format, head.body, prepend):
+            if call_id not in taken_in and call_id not in results:
+                shown = await self._decider.shown(ctx, rules, text)
+                if shown is not None:
+                    results[call_id] = shown
 
     async def _filtered(self, ctx: CallContext) -> frozenset[str]:
         """Tools the TLLM step leaves out (`min_num_tools_for_filtering`)."""

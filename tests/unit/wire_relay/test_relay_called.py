@@ -6,7 +6,7 @@ import pytest
 from msgspec import json
 
 from interlock.providers.wire.exchange import FormatName
-from interlock.providers.wire.relay.called import called_ids
+from interlock.providers.wire.relay.called import called_ids, given_results
 
 HISTORIES: dict[FormatName, dict[str, Any]] = {
     "chat": {
@@ -50,3 +50,67 @@ def test_calls_are_found_in_the_places_of_ids_newest_first(name: FormatName) -> 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"messages": 1, "input": {}}', b'{"input": [1]}'])
 def test_a_history_that_is_none_has_no_calls(name: FormatName, body: bytes) -> None:
     assert list(called_ids(name, body)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        (
+            "chat",
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    {"role": "tool", "tool_call_id": "a", "content": "one"},
+                    {
+                        "role": "tool",
+                        "tool_call_id": "b",
+                        "content": [{"type": "text", "text": "two"}],
+                    },
+                    {"role": "tool", "tool_call_id": "c"},
+                ]
+            },
+        ),
+        (
+            "messages",
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "tool_result", "tool_use_id": "a", "content": "one"},
+                            {
+                                "type": "tool_result",
+                                "tool_use_id": "b",
+                                "content": [{"type": "text", "text": "two"}],
+                            },
+                            {"type": "tool_result", "tool_use_id": "c"},
+                        ],
+                    }
+                ]
+            },
+        ),
+        (
+            "responses",
+            {
+                "input": [
+                    {"type": "function_call_output", "call_id": "a", "output": "one"},
+                    {
+                        "type": "function_call_output",
+                        "call_id": "b",
+                        "output": [{"type": "input_text", "text": "two"}],
+                    },
+                    {"type": "message", "role": "user", "content": "x"},
+                ]
+            },
+        ),
+    ],
+)
+def test_every_result_of_a_history_is_found(name: FormatName, body: Any) -> None:
+    assert list(given_results(name, json.encode(body))) == [("a", "one"), ("b", "two")]
+
+
+def test_results_before_the_body_come_first_and_a_broken_body_has_none() -> None:
+    before = [{"type": "function_call_output", "call_id": "a", "output": "one"}]
+
+    assert list(given_results("responses", b'{"input": "x"}', before)) == [("a", "one")]
+    assert list(given_results("chat", b"{")) == []

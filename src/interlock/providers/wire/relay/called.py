@@ -1,10 +1,10 @@
-"""Which tool calls a request's history contains, by their ids, newest first.
+"""Which tool calls and results a request's history contains, by the ids of the calls.
 
 Only ids in the places of ids count: text that looks like one, wherever it stands, is
 not an id.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import json
@@ -12,23 +12,72 @@ from msgspec import json
 from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.relay.exact import JSON_ERRORS
 
-__all__ = ["called_ids"]
+__all__ = ["called_ids", "given_results"]
 
 _CALLS = ("_call", "_use")
 
 
 def called_ids(name: FormatName, body: bytes) -> Iterator[str]:
-    """Ids of the calls in the assistant's part of the history; nothing for a broken body."""
+    """Ids of the calls in the assistant's part of the history, newest first.
+
+    Nothing for a broken body.
+    """
+    for item in reversed(_listed(name, body)):
+        if isinstance(item, dict):
+            yield from _ids(name, item)
+
+
+def given_results(
+    name: FormatName, body: bytes, prepended: Sequence[Any] = ()
+) -> Iterator[tuple[str, str]]:
+    """Every tool result of the history, oldest first: id of the call, its texts joined by newlines.
+
+    `prepended` are items that will stand before those of the body (Responses). Results
+    without any text are left out. Nothing for a broken body.
+    """
+    for item in (*prepended, *_listed(name, body)):
+        if isinstance(item, dict):
+            yield from _results(name, item)
+
+
+def _listed(name: FormatName, body: bytes) -> list[Any]:
     try:
         tree = json.decode(body)
     except JSON_ERRORS:
-        return
-    if not isinstance(tree, dict):
-        return
-    listed = tree.get("input" if name == "responses" else "messages")
-    for item in reversed(listed if isinstance(listed, list) else []):
-        if isinstance(item, dict):
-            yield from _ids(name, item)
+        return []
+    listed = (
+        tree.get("input" if name == "responses" else "messages") if isinstance(tree, dict) else None
+    )
+    return listed if isinstance(listed, list) else []
+
+
+def _results(name: FormatName, item: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    if name == "chat":
+        found = (
+            [(item.get("tool_call_id"), item.get("content"))] if item.get("role") == "tool" else []
+        )
+    elif name == "messages":
+        parts = item.get("content") if item.get("role") == "user" else None
+        found = [
+            (part.get("tool_use_id"), part.get("content"))
+            for part in (parts if isinstance(parts, list) else [])
+            if isinstance(part, dict) and str(part.get("type")).endswith("tool_result")
+        ]
+    else:
+        is_output = str(item.get("type")).endswith("_output")
+        found = [(item.get("call_id"), item.get("output"))] if is_output else []
+    for call_id, content in found:
+        text = _text(content)
+        if isinstance(call_id, str) and text:
+            yield call_id, text
+
+
+def _text(content: object) -> str:
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else []
+    texts = [part.get("text") for part in parts if isinstance(part, dict)]
+    return "\n".join(text for text in texts if isinstance(text, str))
 
 
 def _ids(name: FormatName, item: dict[str, Any]) -> Iterator[str]:
