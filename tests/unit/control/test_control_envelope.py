@@ -96,6 +96,26 @@ def test_a_missing_key_asks_for_a_bearer_token() -> None:
     assert body["error"]["code"] == "missing_api_key"
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "final"),
+    [
+        (ErrorKind.UNAUTHENTICATED, "invalid_api_key", True),
+        (ErrorKind.UNSUPPORTED, "policy_language_unsupported", True),
+        (ErrorKind.UNAVAILABLE, "provider_not_configured", True),
+        (ErrorKind.CONFLICT, "history_mismatch", True),
+        (ErrorKind.CONFLICT, "session_busy", False),
+        (ErrorKind.UNAVAILABLE, "overloaded", False),
+        (ErrorKind.UPSTREAM, "upstream_error", False),
+    ],
+)
+def test_clients_are_told_when_asking_again_is_no_use(
+    kind: ErrorKind, code: str, final: bool
+) -> None:
+    response, _ = answer(InterlockError("it broke", kind=kind, code=code))
+
+    assert ((b"x-should-retry", b"false") in response.headers) is final
+
+
 def test_a_wrong_method_says_which_are_allowed() -> None:
     with pytest.raises(InterlockError) as caught:
         Router().resolve("GET", "/control/chat/v1/messages")

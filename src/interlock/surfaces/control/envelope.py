@@ -37,6 +37,10 @@ _KEPT_UPSTREAM: Final = frozenset({400, 404, 413, 422, 429})
 _UPSTREAMS_OWN: Final = frozenset({ErrorKind.UPSTREAM, ErrorKind.INVALID})
 """Kinds that leave the status to the upstream; others were chosen by who knew better."""
 
+_FINAL_STATUSES: Final = frozenset({401, 501})
+_FINAL_CODES: Final = frozenset({"history_mismatch", "provider_not_configured"})
+"""Refusals that stay the same however often one asks, though clients retry their status."""
+
 _MAX_MESSAGE: Final = 4000
 _MAX_UPSTREAM_BODY: Final = 64 << 10
 
@@ -85,6 +89,8 @@ def error_response(
         headers.append((b"www-authenticate", b"Bearer"))
     if exc.retry_after_s is not None:
         headers.append((b"retry-after", b"%d" % max(0, math.ceil(min(exc.retry_after_s, 1e9)))))
+    elif status in _FINAL_STATUSES or code in _FINAL_CODES:
+        headers.append((b"x-should-retry", b"false"))
     allow = exc.details.get("allow")
     if status == 405 and isinstance(allow, list | tuple):
         headers.append((b"allow", ", ".join(map(str, allow)).encode()))
