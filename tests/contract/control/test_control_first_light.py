@@ -8,8 +8,8 @@ from typing import Any
 import anthropic
 import openai
 import pytest
-
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.requirements import requirement
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +55,7 @@ def _call(to: str) -> str:
     return f'CALL send_email {{"to": "{to}", "body": "numbers"}}'
 
 
+@requirement("control.call-ids.long")
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_allowed_call_reaches_an_openai_client_with_our_id(
     openai_client: openai.AsyncOpenAI, stream: bool
@@ -68,6 +69,7 @@ async def test_an_allowed_call_reaches_an_openai_client_with_our_id(
     assert len(calls[0][0]) == 76
 
 
+@requirement("control.policy.denied-text")
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_denied_call_never_reaches_an_openai_client(
     openai_client: openai.AsyncOpenAI, stream: bool
@@ -97,6 +99,7 @@ async def test_a_denied_call_never_reaches_an_openai_client(
     assert finish == "stop"
 
 
+@requirement("control.policy.denied-text")
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_denied_call_never_reaches_an_anthropic_client(
     anthropic_client: anthropic.AsyncAnthropic, stream: bool
@@ -126,6 +129,7 @@ async def test_a_denied_call_never_reaches_an_anthropic_client(
     assert "'send_email' is denied" in text
 
 
+@requirement("control.policy.denied-text")
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_denied_call_never_reaches_a_responses_client(
     openai_client: openai.AsyncOpenAI, stream: bool
