@@ -148,9 +148,9 @@ def widening_operand(update: n.Update, where: n.Where) -> n.Meta | None:
     return item if scopes[0] == scopes[1] and item.name == target.name else None
 
 
-def _unknown(item: n.Declaration, scope: Scope, known: KnownTools) -> Iterator[Diagnostic]:
-    if isinstance(item, n.Let):
-        return
+def _unknown(
+    item: n.ToolDecl | n.Shorthand, scope: Scope, known: KnownTools
+) -> Iterator[Diagnostic]:
     declared = {**dict.fromkeys(INTERNAL_TOOLS), **known}
     if item.id.regex:
         matches = regex_matcher(item.id.text)

@@ -351,7 +351,7 @@ class _Checker:
                     pattern_of(element)
                 except PatternError as error:
                     self._error(element, str(error), error.advice)
-        problem = None if isinstance(element, n.TimeExact) else range_problem(element)
+        problem = range_problem(element)
         if problem is not None:
             self._error(element, problem)
 

@@ -98,19 +98,20 @@ tests:
     assert problems(text) == []
 
 
-def test_policies_from_files_layers_and_settings() -> None:
+@pytest.mark.parametrize("known", ["{x: [a], y: null}", "[x, y]"])
+def test_policies_from_files_layers_and_settings(known: str) -> None:
     text = """
 policies: [{name: one, file: other.sqrt}, {name: two, text: "", enforcement: watch}]
 header: 'tool "x" { must allow always; }'
 allow_override: false
 mode: strict
-known_tools: {x: [a], y: null}
+known_tools: KNOWN
 caller: {user: ada, groups: [g], surface: chat}
 presets: {default_allow: false}
 session: null
 tests: []
 """
-    text = text.replace("session: null\n", "")
+    text = text.replace("session: null\n", "").replace("KNOWN", known)
     (result,) = run(
         text.replace(
             "tests: []",

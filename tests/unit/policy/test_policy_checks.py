@@ -173,3 +173,12 @@ def test_names_of_an_earlier_text_are_known_in_a_later_one() -> None:
 )
 def test_texts_that_only_restrict_are_recognised(text: str, loosens: bool) -> None:
     assert bool(loosening(parse(text), text, "p")) is loosens
+
+
+@pytest.mark.parametrize("element", ['w"{}"', 'str like w"{}"', 'r"{}"'])
+def test_patterns_that_are_too_long_are_refused(element: str) -> None:
+    text = element.format("x*" * 1_100)
+
+    (found,) = errors_of(f'tool "x" {{ must deny when a.value in {{{text}}}; }}')
+
+    assert found.endswith("a pattern has at most 2000 characters")

@@ -570,3 +570,24 @@ def test_a_watched_header_replaces_nothing() -> None:
 
     assert decision.verdict is Verdict.HARD_DENIED
     assert decision.shadow == [{"policy": "header", "verdict": "hard_denied", "rule": "t#0"}]
+
+
+def test_a_watched_version_is_decided_in_the_place_of_the_enforced_one() -> None:
+    compiled = compile_policy(
+        [
+            source('tool "t" { must deny always; }', "mail"),
+            PolicySource(
+                name="mail@2",
+                text='tool "t" { must allow always; }',
+                enforcement="watch",
+                replaces="mail",
+            ),
+        ],
+        presets=Presets(),
+        caller=Caller(),
+    )
+
+    decision = compiled.decide(CALL, Session())
+
+    assert decision.verdict is Verdict.HARD_DENIED
+    assert decision.shadow == [{"policy": "mail@2", "verdict": "hard_allowed", "rule": "t#0"}]

@@ -48,6 +48,7 @@ def test_no_pattern_takes_exponential_time(pattern: str) -> None:
         ("a{5000}", "too large"),
         ("((a{100}){100}){100}", "too large"),
         (r"(\pL{900})", "too large"),
+        (r"[^x]{700}", "too large"),
         ("[", "invalid regular expression"),
         ("a" * (MAX_PATTERN_CHARS + 1), "at most"),
     ],
@@ -162,6 +163,11 @@ WHEN = n.TimeDomain("2026-01-01", "2026-02-01", False, True)
 )
 def test_elements_match_values(element: n.Element, value: object, matches: bool) -> None:
     assert matching(element, value) is matches
+
+
+def test_an_element_that_passed_no_check_is_refused_when_compiled() -> None:
+    with pytest.raises(ValueError, match="not a date or time"):
+        pattern_of(n.TimeExact("string", "soon"))
 
 
 def test_instants_are_exact() -> None:

@@ -214,9 +214,6 @@ def range_problem(domain: n.Element) -> str | None:
             return _empty(within.low, within.high, within.low_open or within.high_open)
         case n.StrDomain(_, _, length) if length is not None:
             return None if _holds_integer(length, least=0) else "no length is in this range"
-        case n.TimeExact(_, value):
-            _required_instant(value)
-            return None
         case n.TimeDomain(low, high, low_open, high_open):
             bounds = [None if bound is None else _required_instant(bound) for bound in (low, high)]
             return _empty(bounds[0], bounds[1], low_open or high_open)
