@@ -14,7 +14,17 @@ from interlock.gateway.history import DecisionFilter, DecisionPage
 from interlock.gateway.records import DecisionRecord
 from interlock.policy.model import Verdict
 
-__all__ = ["app"]
+__all__ = [
+    "KeyOption",
+    "LabelOption",
+    "RuleOption",
+    "SessionOption",
+    "ToolOption",
+    "VerdictOption",
+    "app",
+    "verdicts",
+    "with_key",
+]
 
 app = typer.Typer(no_args_is_help=True, help="The decision log: what was allowed, denied, and why.")
 
@@ -63,7 +73,7 @@ def list_decisions(
         interlock decisions list --tool send_email --label tag:pii --json
     """
     wanted = DecisionFilter(
-        verdicts=_verdicts(verdict),
+        verdicts=verdicts(verdict),
         tool=tool,
         rule=rule,
         label=label,
@@ -73,7 +83,7 @@ def list_decisions(
     )
 
     async def work(store: Store) -> DecisionPage:
-        full = await _with_key(store, wanted, key)
+        full = await with_key(store, wanted, key)
         return await store.history.decisions(full, limit=limit, page=page)
 
     found = on_store(work, data=data, config=config)
@@ -171,11 +181,11 @@ def tail(
         interlock decisions tail --verdict denied
     """
     wanted = DecisionFilter(
-        verdicts=_verdicts(verdict), tool=tool, rule=rule, label=label, session_id=session
+        verdicts=verdicts(verdict), tool=tool, rule=rule, label=label, session_id=session
     )
 
     async def work(store: Store) -> None:
-        full = await _with_key(store, wanted, key)
+        full = await with_key(store, wanted, key)
         shown = 0
         stream = store.history.follow(full, last=last, poll_s=poll)
         async with contextlib.aclosing(stream):
@@ -189,13 +199,15 @@ def tail(
         on_store(work, data=data, config=config)
 
 
-async def _with_key(store: Store, wanted: DecisionFilter, key: str | None) -> DecisionFilter:
+async def with_key(store: Store, wanted: DecisionFilter, key: str | None) -> DecisionFilter:
+    """The filter with the id of a key that is given by id, label or prefix."""
     if key is None:
         return wanted
     return msgspec.structs.replace(wanted, key_id=(await store.admin.key(key)).id)
 
 
-def _verdicts(names: list[str] | None) -> tuple[str, ...]:
+def verdicts(names: list[str] | None) -> tuple[str, ...]:
+    """The verdicts that these options mean; ends the command when one means none."""
     found: list[str] = []
     for name in names or ():
         if name in _SHORT:

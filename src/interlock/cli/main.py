@@ -5,7 +5,16 @@ from pathlib import Path
 import typer
 
 from interlock.app_settings import load_settings
-from interlock.cli import audit, decisions, keys, policy, providers
+from interlock.cli import (
+    audit,
+    decisions,
+    keys,
+    policy,
+    policy_replay,
+    policy_store,
+    providers,
+    tools,
+)
 from interlock.cli import config as settings_commands
 from interlock.cli.demo import demo
 from interlock.cli.demo_upstream import demo_upstream
@@ -25,7 +34,10 @@ app.command()(usage)
 app.command()(migrate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
+policy.app.add_typer(policy_store.app)
+policy.app.add_typer(policy_replay.app)
 app.add_typer(policy.app, name="policy")
+app.add_typer(tools.app, name="tools")
 app.add_typer(decisions.app, name="decisions")
 app.add_typer(settings_commands.app, name="config")
 app.add_typer(audit.app, name="audit")

@@ -22,7 +22,7 @@ __all__ = ["app"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Check, test and explain policies. Nothing here talks to a server.",
+    help="Write, check, test, keep, activate and replay policies.",
     rich_markup_mode="markdown",
 )
 
