@@ -322,10 +322,16 @@ async def test_a_provider_that_breaks_off_is_an_error_event_for_a_native_client(
     at: At, provider: str
 ) -> None:
     text = ""
-    with pytest.raises(anthropic.APIError):
-        async with at(provider).messages.stream(**asking("TOKENS 50\nCUT 4000")) as stream:
+
+    async with at(provider).messages.stream(**asking("TOKENS 50\nCUT 4000")) as stream:
+
+        async def read() -> None:
+            nonlocal text
             async for piece in stream.text_stream:
                 text += piece
+
+        with pytest.raises(anthropic.APIError):
+            await read()
 
     assert text.startswith("tok ")
 

@@ -561,8 +561,9 @@ async def test_a_provider_that_breaks_off_is_an_error_in_the_chat_stream(
         async for chunk in stream:
             text += "".join(choice.delta.content or "" for choice in chunk.choices)
 
-    with pytest.raises(openai.APIError) as caught:
-        await read()
+    async with stream:
+        with pytest.raises(openai.APIError) as caught:
+            await read()
 
     assert text.startswith("tok ")
     assert caught.value.message
