@@ -20,6 +20,7 @@ from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
 from interlock.providers.wire.exchange import OfferedTool
+from interlock.storage.engine import in_time
 
 __all__ = ["StoredPins", "ToolPins", "definition_of", "digest_of"]
 
@@ -27,6 +28,7 @@ _log = logging.getLogger("interlock.gateway")
 _SCOPES = 2048
 _DIGESTS = 8192
 _REREAD_S = 2.0
+_READ_S = 5.0
 
 
 class ToolPins(Protocol):
@@ -119,7 +121,8 @@ class StoredPins:
                     "the definition of this tool has changed since it was approved; "
                     f"see `interlock tools approve {key.id} {tool.name}`"
                 )
-        await self._repository.save(list(updates.values()))
+        async with in_time(_READ_S):
+            await self._repository.save(list(updates.values()))
         pins.update(updates)
         return hidden
 
@@ -143,7 +146,8 @@ class StoredPins:
         now = self._clock.monotonic()
         if found is not None and not (fresh and now - self._read_at[scope] > _REREAD_S):
             return found
-        found = {pin.tool: pin for pin in await self._repository.pins(scope)}
+        async with in_time(_READ_S):
+            found = {pin.tool: pin for pin in await self._repository.pins(scope)}
         self._scopes[scope] = found
         self._read_at[scope] = now
         while len(self._scopes) > _SCOPES:

@@ -19,6 +19,7 @@ from interlock.kernel.clock import Clock
 from interlock.limits.bucket import Bucket
 from interlock.limits.errors import QuotaExceededError, RateLimitedError
 from interlock.limits.settings import LimitSettings
+from interlock.storage.engine import in_time
 
 __all__ = ["Limits", "MemoryLimits", "SpentSoFar"]
 
@@ -26,6 +27,7 @@ SpentSoFar = Callable[[str, float], Awaitable[float]]
 """(key id, since) -> dollars in the ledger; raises StoreUnavailable."""
 
 _CAPACITY = 50_000
+_READ_S = 5.0
 _NONE = KeyLimits()
 
 T = TypeVar("T")
@@ -105,7 +107,8 @@ class MemoryLimits:
     async def _admit_later(self, key: KeyInfo, limit: float) -> None:
         month = self._month()
         since = datetime(*month, 1, tzinfo=UTC).timestamp()
-        stored = await self._spent_so_far(key.id, since)
+        async with in_time(_READ_S):
+            stored = await self._spent_so_far(key.id, since)
         budget = self._budgets.get(key.id)
         if budget is None or budget.month != month:
             budget = _Budget(month, stored, self._monotonic())

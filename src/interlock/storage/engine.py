@@ -7,6 +7,7 @@ half-way. PostgreSQL is reached with psycopg 3.
 Refuses in-memory SQLite: several connections must see one database.
 """
 
+import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
@@ -20,9 +21,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from interlock.storage.errors import StoreUnavailable, StoreUrlError
+from interlock.storage.errors import StoreDamagedError, StoreUnavailable, StoreUrlError
 
-__all__ = ["Database", "Dialect", "unreachable"]
+__all__ = ["Database", "Dialect", "in_time", "unreachable"]
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -192,17 +193,34 @@ class Database:
         }
 
 
+@contextlib.asynccontextmanager
+async def in_time(wait_s: float) -> AsyncIterator[None]:
+    """Turns a store that does not answer within `wait_s` into `StoreUnavailable`."""
+    try:
+        async with asyncio.timeout(wait_s):
+            yield
+    except TimeoutError as error:
+        raise StoreUnavailable from error
+
+
 @contextlib.contextmanager
 def unreachable() -> Iterator[None]:
     """Turns "the store is away" into `StoreUnavailable`; a wrong statement passes unchanged."""
     try:
         yield
     except DBAPIError as error:
+        if _is_damage(error):
+            raise StoreDamagedError from error
         if not _is_outage(error):
             raise
         raise StoreUnavailable from error
     except PoolTimeoutError as error:
         raise StoreUnavailable from error
+
+
+def _is_damage(error: DBAPIError) -> bool:
+    name = getattr(error.orig, "sqlite_errorname", "") or ""
+    return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def _is_outage(error: DBAPIError) -> bool:

@@ -8,6 +8,7 @@ __all__ = [
     "MigrationFailedError",
     "SchemaError",
     "SecretKeyError",
+    "StoreDamagedError",
     "StoreUnavailable",
     "StoreUrlError",
 ]
@@ -21,6 +22,16 @@ class StoreUnavailable(InterlockError):  # noqa: N818 - a condition, named as ca
 
     def __init__(self, message: str = "the store does not answer at the moment") -> None:
         super().__init__(message, hint="try again in a moment", retry_after_s=1.0)
+
+
+class StoreDamagedError(StoreUnavailable):
+    """Raised when the file of the store is damaged, or is no database at all."""
+
+    code: ClassVar[str] = "store_damaged"
+
+    def __init__(self) -> None:
+        super().__init__("the file of the store is damaged, or no database at all")
+        self.hint = "restore it from a backup"
 
 
 class StoreUrlError(InterlockError):

@@ -36,7 +36,7 @@ from interlock.gateway.recorder.sink import (
 from interlock.gateway.recorder.spool import Spool, SpoolFullError
 from interlock.gateway.records import DecisionRecord, SessionRecord, StoredResponse, UsageRecord
 from interlock.gateway.repository import SessionRepository
-from interlock.storage.engine import Database
+from interlock.storage.engine import Database, in_time
 from interlock.storage.errors import StoreUnavailable
 
 __all__ = ["BatchRecorder", "RecorderSettings", "RecorderStats"]
@@ -60,6 +60,8 @@ class RecorderSettings(BaseModel):
     retry_s: float = Field(default=0.5, gt=0, le=60)
     """Pause between two attempts to reach the store."""
     delete_wait_s: float = Field(default=5.0, gt=0)
+    read_s: float = Field(default=5.0, gt=0)
+    """How long a request waits for a session or response that is not in memory."""
 
 
 class RecorderStats(Struct, kw_only=True):
@@ -191,7 +193,10 @@ class BatchRecorder:
         """
         self._settle()
         found = self._sessions.get(session_id)
-        return found if found is not None else await self._stored.session(session_id)
+        if found is not None:
+            return found
+        async with in_time(self._settings.read_s):
+            return await self._stored.session(session_id)
 
     async def find_session(self, suffix: str) -> str | None:
         """See `Recorder.find_session`.
@@ -203,7 +208,8 @@ class BatchRecorder:
         queued = [record for name, record in self._sessions.items() if name.endswith(suffix)]
         if queued:
             return max(queued, key=lambda record: record.updated_at).id
-        return await self._stored.session_by_suffix(suffix)
+        async with in_time(self._settings.read_s):
+            return await self._stored.session_by_suffix(suffix)
 
     async def load_response(self, response_id: str) -> StoredResponse | None:
         """See `Recorder.load_response`.
@@ -214,7 +220,8 @@ class BatchRecorder:
         self._settle()
         found = self._responses.get(response_id)
         if found is None:
-            return await self._stored.response(response_id)
+            async with in_time(self._settings.read_s):
+                return await self._stored.response(response_id)
         return found if isinstance(found, StoredResponse) else None
 
     async def delete_response(self, response_id: str) -> None:
