@@ -147,6 +147,27 @@ async def test_a_long_id_without_dashes_is_the_same_call(talk: Talk) -> None:
     assert third.calls == []
 
 
+@requirement("control.call-ids.without-dashes")
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_result_without_dashes_labels_a_session_whose_history_the_server_holds(
+    site: Site, stream: bool
+) -> None:
+    async with Dialogue(
+        base_url=site.base_url,
+        key=site.key,
+        style=("responses", stream),
+        tools=(READ, SEND),
+        headers=dict(LABELLED),
+        chained=True,
+    ) as dialogue:
+        first = await dialogue.say("CALL read_inbox {}")
+        second = await dialogue.results({first.calls[0].id.replace("-", ""): "nothing new"})
+        third = await dialogue.say(MAIL)
+
+    assert second.text == "RESULT nothing new"
+    assert third.calls == []
+
+
 @requirement("control.call-ids.compact")
 async def test_a_key_with_compact_ids_gets_and_continues_by_them(site: Site, talk: Talk) -> None:
     key = await site.new_key(call_ids="compact")
