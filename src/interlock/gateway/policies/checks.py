@@ -32,7 +32,8 @@ def diagnostics(source: PolicySource) -> Sequence[Diagnostic]:
 def uncompilable(policies: PolicySet, files: Sequence[PolicySource]) -> list[str]:
     """What does not compile of the programs these policies make for all kinds of callers.
 
-    Texts that are fine alone may not be together: two of them may define one name.
+    A kept text defines every name it uses, so that no other one can take it down; this is
+    the last check before a set goes to a server.
     """
     problems: dict[str, None] = {}
     seen: set[tuple[str, ...]] = set()
