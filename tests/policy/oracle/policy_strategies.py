@@ -13,7 +13,19 @@ LABELS = ("a", "b", "c", "pii", "pii_x", "2024-01-01")
 FIELDS = ("tags", "producers", "consumers")
 ARGS = ("to", "body", "when")
 TOOLS = ("send", "read")
-REGEXES = ("a", "a|b", r".*@corp\.com", "^pii.*", "[ab]+", ".*", "x.y", "(?i)PII_.*", "")
+REGEXES = (
+    "a",
+    "a|b",
+    r"\d",
+    r".*\w-\d+",
+    r".*@corp\.com",
+    "^pii.*",
+    "[ab]+",
+    ".*",
+    "x.y",
+    "(?i)PII_.*",
+    "",
+)
 WILDCARDS = ("*", "a*", "*@corp.com", "?", "p?i*", "a", "*i*x*", "", "**")
 TEXTS = ("a", "b", "pii_x", "bob@corp.com", "2024-01-01", "2024-06-01T12:00:00Z", "", "x\ny", "A")
 TIMES = ("2024-01-01", "2024-06-01T12:00:00+02:00", "2025-01-01T00:00:00Z")

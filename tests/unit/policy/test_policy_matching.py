@@ -59,11 +59,14 @@ def test_patterns_that_cannot_be_had_say_why(pattern: str, message: str) -> None
     assert caught.value.advice is not None or message in {"invalid regular expression", "at most"}
 
 
-SIMPLE = st.text(st.sampled_from("ab.*@\\"), max_size=7)
+SIMPLE = st.lists(
+    st.sampled_from(["a", "b", "d", ".", ".*", "*", "@", "\\", r"\.", r"\d", r"\w", r"\b", "1"]),
+    max_size=6,
+).map("".join)
 
 
-@given(SIMPLE, st.text(st.sampled_from("ab.@\n\\"), max_size=6))
-@settings(max_examples=1500)
+@given(SIMPLE, st.text(st.sampled_from("abd1.@\n\\"), max_size=5))
+@settings(max_examples=2500, deadline=None)
 def test_literal_patterns_match_like_any_other_engine(pattern: str, text: str) -> None:
     try:
         expected = re.fullmatch(pattern, text, re.DOTALL) is not None
@@ -72,6 +75,24 @@ def test_literal_patterns_match_like_any_other_engine(pattern: str, text: str) -
         return
 
     assert matches(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "matches"),
+    [
+        (r"\d", "d", False),
+        (r"\d", "7", True),
+        (r".*\d", "xd", False),
+        (r".*\d", "x7", True),
+        (r"\w.*", "w", True),
+        (r".*\s", "s", False),
+        (r".*\.com", "xcom", False),
+        (r"a\\.*", "a\\b", True),
+        (r".*@corp\.com", "@corp.com", True),
+    ],
+)
+def test_classes_are_no_letters(pattern: str, text: str, matches: bool) -> None:
+    assert regex_matcher(pattern)(text) is matches
 
 
 def wildcard(pattern: str, text: str) -> bool:

@@ -17,7 +17,9 @@ MAX_PATTERN_CHARS = 2_000
 _MAX_PROGRAM = 5_000
 _MAX_MEMORY_BYTES = 1 << 20
 
-_LITERAL = re.compile(r"(\.\*|\\[!-/:-@\[-^`{-~])", re.ASCII)
+_ESCAPED = re.compile(r"\\[!-/:-@\[-^`{-~]")
+"""Punctuation behind a backslash, which stands for itself; a letter or digit may not."""
+_LITERAL = re.compile(rf"(\.\*|{_ESCAPED.pattern})")
 """`.*`, and escaped punctuation: what a literal pattern is made of besides plain text."""
 _META = frozenset(".*+?()[]{}|^$\\")
 
@@ -112,7 +114,7 @@ def _segments(pattern: str) -> list[str] | None:
     for part in _LITERAL.split(pattern):
         if part == ".*":
             segments.append("")
-        elif part[:1] == "\\" and len(part) == 2:
+        elif _ESCAPED.fullmatch(part):
             segments[-1] += part[1]
         elif _META.isdisjoint(part):
             segments[-1] += part

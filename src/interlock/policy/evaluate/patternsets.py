@@ -18,6 +18,7 @@ __all__ = [
     "keep",
     "member_test",
     "overlaps",
+    "scalar_test",
     "subset",
     "superset",
 ]
@@ -40,7 +41,7 @@ class PatternSet(NamedTuple):
 
 def member_test(wanted: PatternSet) -> Test:
     """The test behind `value in set`, lists included."""
-    scalar = _scalar_test(wanted)
+    scalar = scalar_test(wanted)
 
     def member(value: object) -> bool:
         kind = value.__class__
@@ -51,7 +52,8 @@ def member_test(wanted: PatternSet) -> Test:
     return member
 
 
-def _scalar_test(wanted: PatternSet) -> Test:
+def scalar_test(wanted: PatternSet) -> Test:
+    """`member_test` for one value that is not a list."""
     base, patterns = wanted
     items, negated = base.items, base.negated
     tests = tuple(pattern.test for pattern in patterns)

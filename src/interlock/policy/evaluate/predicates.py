@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from interlock.policy.evaluate import patternsets
 from interlock.policy.evaluate.frame import Bare, Frame, value_reader
-from interlock.policy.evaluate.patternsets import PatternSet, member_test
+from interlock.policy.evaluate.patternsets import PatternSet, member_test, scalar_test
 from interlock.policy.evaluate.sets import PlainCode, SetCode, SetCompiler, widened
-from interlock.policy.evaluate.values import Test, values_equal
+from interlock.policy.evaluate.values import Test, each, values_equal
 from interlock.policy.model import DEFAULT_LABELS, Caller, Condition, LabelSet
 from interlock.policy.scope import Scope
 from interlock.policy.syntax import nodes as n
@@ -110,6 +110,8 @@ class PredicateCompiler:
             test = member_test(fixed)
             if isinstance(value, n.Literal_):
                 return _literal_in(value, test)
+            if value.scope == "argument":
+                return PredicateCode(_argument_in(value.name, scalar_test(fixed)))
             return PredicateCode(lambda frame: test(read(frame)))
         if (
             isinstance(wanted, PlainCode)
@@ -267,6 +269,19 @@ def _constant(value: n.Literal_) -> object:
         return value.value
     at = datetime.fromisoformat(str(value.value))
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+def _argument_in(name: str, scalar: Test) -> Run:
+    """The commonest comparison of values, in one step."""
+
+    def within(frame: Frame) -> bool:
+        value = frame.args.get(name)
+        kind = value.__class__
+        if kind is str or kind is int or kind is float:
+            return scalar(value)
+        return each(value, scalar)
+
+    return within
 
 
 def _literal_in(value: n.Literal_, test: Test) -> PredicateCode:
