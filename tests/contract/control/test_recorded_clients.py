@@ -5,6 +5,7 @@ They are played against a provider of the same format, so that everything the pr
 send can be seen to arrive there as it was sent.
 """
 
+import asyncio
 import json
 import re
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ import pytest
 from tests.support.control_site import Site
 from tests.support.recorded import CALL_ID, Conversation, Recorded, names
 from tests.support.requirements import requirement
+
+from interlock.providers.demo import DemoReply
 
 pytestmark = pytest.mark.anyio
 
@@ -142,6 +145,30 @@ async def test_the_policy_of_the_key_holds_in_recorded_conversations(
     denied = [one for one in decisions if one.verdict == "hard_denied"]
     assert {one.rule for one in denied} == {rule}
     assert not {one.call_id for one in denied} & set(played.call_ids)
+
+
+@requirement("control.coding.side-by-side")
+@pytest.mark.parametrize("name", ["claude-code-subagent", "codex-cli-subagent"])
+async def test_subagents_of_one_conversation_are_served_side_by_side(
+    site: Site, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider answers neither before it has both."""
+    both, answer_at_once = asyncio.Barrier(2), site.upstream.handle
+
+    async def handle(*given: Any) -> DemoReply:
+        async with asyncio.timeout(5):
+            await both.wait()
+        return await answer_at_once(*given)
+
+    key, main, agent = await _key(site), Played(), Played()
+    first = Conversation.load(name).requests[0]
+    monkeypatch.setattr(site.upstream, "handle", handle)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_ask(site, first, key, main))
+        group.create_task(_ask(site, first, key, agent))
+
+    assert [one.status_code for one in (*main.answers, *agent.answers)] == [200, 200]
+    assert main.session == agent.session
 
 
 @requirement("control.coding.claude-code")
