@@ -4,7 +4,8 @@
 the headers), `first` (in the middle of the first event, or of a whole body), `text` (after
 some text, in the middle of the next event; one byte before the end of a whole body),
 `end` (all but what ends the answer) or `done` (after the last event, before the end of the
-body). `flood.<bytes>` answers with that much text. Any other name is answered properly.
+body). `flood.<bytes>` answers with that much text, `parrot.<status>` with the credential it
+was sent. Any other name is answered properly.
 
 Lives in the event loop of the test, which can so see every request and every connection.
 """
@@ -138,7 +139,10 @@ class FaultyUpstream:
             if fault == "flood":
                 await self._flood(writer, int(where), streamed=played.streamed)
                 return False
-            writer.write(played.until(fault, where))
+            if fault == "parrot":
+                writer.write(_parroted(headers, int(where), played))
+            else:
+                writer.write(played.until(fault, where))
             await writer.drain()
         except ConnectionError:
             call.gone.set()
@@ -187,7 +191,7 @@ class _Played:
     def until(self, fault: str, where: str) -> bytes:
         """The bytes of the answer that are sent."""
         if fault not in {"cut", "stall", "garbage", "error"}:
-            return self._whole(self.data)
+            return self.whole(self.data)
         if fault in {"cut", "stall"}:
             return b"" if where == "silent" else self._head() + self._framed(self._offset(where))
         if where == "silent":
@@ -202,10 +206,10 @@ class _Played:
                 )
             )
         if not self.streamed:
-            return self._whole(self.data[: len(self.data) // 2] + b'{"garbage": tru')
-        at = self._boundary(where)
+            return self.whole(self.data[: len(self.data) // 2] + b'{"garbage": tru')
+        at = self.boundary(where)
         bad = _NAMES[self.wire] + _GARBAGE if fault == "garbage" else _ERRORS[self.wire]
-        return self._whole(self.data[:at] + bad + (self.data[at:] if fault == "garbage" else b""))
+        return self.whole(self.data[:at] + bad + (self.data[at:] if fault == "garbage" else b""))
 
     def _offset(self, where: str) -> int:
         if where == "head":
@@ -216,9 +220,9 @@ class _Played:
             return len(self.data) - 1
         if where == "done":
             return len(self.data)
-        return self._boundary(where) + (7 if where == "text" else 0)
+        return self.boundary(where) + (7 if where == "text" else 0)
 
-    def _boundary(self, where: str) -> int:
+    def boundary(self, where: str) -> int:
         """Where an event begins: the first, the one after the mark, the first of the ending."""
         if where in {"head", "first"}:
             return 0
@@ -243,13 +247,27 @@ class _Played:
         data = self.data[:size]
         return b"%x\r\n%b\r\n" % (len(data), data) if self.streamed and data else data
 
-    def _whole(self, data: bytes) -> bytes:
+    def whole(self, data: bytes) -> bytes:
+        """A well-formed answer with that body."""
         if self.streamed:
             return self._head() + b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
         return (
             b"HTTP/1.1 %d OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
             % (self.status, len(data), data)
         )
+
+
+def _parroted(headers: dict[str, str], status: int, played: _Played) -> bytes:
+    """An error that repeats the caller's key, in a body or in the middle of a stream."""
+    key = headers.get("authorization") or headers.get("x-api-key", "")
+    message = f"cannot work for {key}"
+    if status == 200 and played.streamed:
+        bad = _ERRORS[played.wire].replace(b"the model fell over", message.encode())
+        return played.whole(played.data[: played.boundary("text")] + bad)
+    body = json.dumps({"error": {"message": message, "type": "x", "code": key}}).encode()
+    played.status = status
+    played.streamed = False
+    return played.whole(body)
 
 
 @contextlib.asynccontextmanager

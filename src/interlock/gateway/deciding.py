@@ -252,17 +252,20 @@ class Decider:
         """
         began = time.perf_counter()
         asked = PolicyCall(tool=tool, args={})
-        decision = rules.policy.decide(asked, session.policy)
-        if decision.verdict.allowed and kind != tool:
-            asked = PolicyCall(tool=kind, args={})
+        decision: Decision | None = None
+        try:
             decision = rules.policy.decide(asked, session.policy)
-        if decision.verdict.allowed:
-            return None
-        outcome = Outcome(
-            allowed=False,
-            message=_explained(decision, PolicyCall(tool=tool, args={})),
-            decision_id=new_id("dec"),
-        )
+            if decision.verdict.allowed and kind != tool:
+                asked = PolicyCall(tool=kind, args={})
+                decision = rules.policy.decide(asked, session.policy)
+            if decision.verdict.allowed:
+                return None
+            message = _explained(decision, PolicyCall(tool=tool, args={}))
+        except Exception:
+            _log.exception("deciding the offer of %s failed", tool)
+            decision = None
+            message = _plain_denial(tool, "the decision could not be made")
+        outcome = Outcome(allowed=False, message=message, decision_id=new_id("dec"))
         seen = _Seen(
             tool=asked.tool,
             our_id="",

@@ -101,6 +101,8 @@ class _Run:
     """Events of the current upstream answer that were passed on."""
     uncounted: bool = False
     """The current upstream answer has begun and its tokens are not in the meter."""
+    reply: Reply | None = None
+    """The current upstream answer; knows which keys must not be shown."""
     closed: bool = False
     """The client's answer is complete."""
 
@@ -404,7 +406,7 @@ class SingleLlm:
             run.uncounted = run.target is not _NOWHERE
             self._count_so_far(run)
             raise
-        run.uncounted, run.said = stream, 0
+        run.uncounted, run.said, run.reply = stream, 0, reply
         run.meter.attempts += reply.attempts
         run.meter.target = run.target = reply.target
         run.pair, run.body = run.built[reply.target.deployment]
@@ -505,10 +507,12 @@ class SingleLlm:
             meter.upstream_s += time.perf_counter() - sent
             try:
                 answer = run.exchange.answer(data)
-            except MalformedAnswerError:
+            except MalformedAnswerError as exc:
                 # Nothing was sent: whoever else can answer may.
                 other = None if run.rounds else _without(run.route, run.target)
                 if other is None:
+                    exc.message = _clean(run, exc.message)
+                    exc.args = (exc.message,)
                     raise
                 run.route = other
                 continue
@@ -573,10 +577,10 @@ class SingleLlm:
             other = _without(run.route, run.target)
             if sink.opened or run.rounds or run.calls:
                 if not sink.opened:
-                    raise _error_of(failed.fault, run.target)
+                    raise _error_of(run, failed.fault)
                 return self._fail(run, sink, failed.fault)
             if other is None:
-                raise _error_of(failed.fault, run.target)
+                raise _error_of(run, failed.fault)
             run.route, run.relay = other, None
 
     async def _pump(self, run: _Run, sink: Sink, reply: Reply, relay: StreamRelay) -> Failed | None:
@@ -654,7 +658,8 @@ class SingleLlm:
     def _fail(run: _Run, sink: Sink, fault: Fault) -> str:
         """Ends a stream that has begun, in the client's format."""
         if run.relay is not None:
-            sink.write(run.relay.fail(fault))
+            said = run.relay.fail(fault)
+            sink.write(said if run.reply is None else run.reply.clean(said))
         sink.end()
         return fault.code
 
@@ -682,13 +687,18 @@ def _without(route: Route | None, target: Target) -> Route | None:
     return Route(provider=route.provider, model=route.model, groups=groups, byok=route.byok)
 
 
-def _error_of(fault: Fault, target: Target) -> UpstreamError:
+def _clean(run: _Run, said: str) -> str:
+    """What the upstream said, without the keys it was sent."""
+    return said if run.reply is None else run.reply.clean(said.encode()).decode("utf-8", "replace")
+
+
+def _error_of(run: _Run, fault: Fault) -> UpstreamError:
     """A fault that came before anything was sent, as an error with a status."""
     late = fault.code == "upstream_timeout"
     return UpstreamError(
-        fault.message,
+        _clean(run, fault.message),
         code=fault.code,
         kind=ErrorKind.UPSTREAM_TIMEOUT if late else ErrorKind.UPSTREAM,
         status=fault.status,
-        target=target,
+        target=run.target,
     )

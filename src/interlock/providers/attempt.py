@@ -132,8 +132,11 @@ class Attempt:
             self._ended(turn, exchange.fault)
         else:
             exchange.on_done = partial(self._ended, turn)
-        limit = lane.provider.settings.max_body_bytes
-        return UpstreamReply(exchange, turn.target, request.attempts, limit)
+        provider = lane.provider
+        limit = provider.settings.max_body_bytes
+        return UpstreamReply(
+            exchange, turn.target, request.attempts, limit, key.secret, provider.secrets
+        )
 
     def _ended(self, turn: Turn, fault: TransportError | None) -> None:
         """The end of a good answer's body, whenever it comes."""

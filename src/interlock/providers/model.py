@@ -149,6 +149,10 @@ class Reply(Protocol):
         """Gives the body up; idempotent."""
         ...
 
+    def clean(self, said: bytes) -> bytes:
+        """What the upstream said went wrong, without the keys it was sent."""
+        ...
+
 
 class Upstreams(Protocol):
     """The providers as the gateway sees them."""

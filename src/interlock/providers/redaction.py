@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote
 
-__all__ = ["MAX_SHOWN_BYTES", "redact"]
+__all__ = ["MAX_SHOWN_BYTES", "redact", "without_keys"]
 
 MAX_SHOWN_BYTES = 64 << 10
 _MARK = b"[redacted]"
@@ -31,6 +31,13 @@ def redact(data: bytes, secrets: Iterable[str]) -> bytes:
                 data = data[:-length] + _MARK
                 break
     return _SHAPES.sub(_MARK, data)[:MAX_SHOWN_BYTES]
+
+
+def without_keys(data: bytes, secrets: Iterable[str]) -> bytes:
+    """`data`, of any length and complete, without `secrets` and what looks like a key."""
+    for raw in {form for secret in secrets if secret for form in _forms(secret)}:
+        data = data.replace(raw, _MARK)
+    return _SHAPES.sub(_MARK, data)
 
 
 def _forms(secret: str) -> set[bytes]:

@@ -1,12 +1,13 @@
 """A good answer as the gateway gets it, over whichever transport it came."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from interlock.kernel.errors import ErrorKind
 from interlock.providers.errors import transport_error
 from interlock.providers.http.errors import TransportError
 from interlock.providers.http.exchange import Exchange, HeaderView
 from interlock.providers.model import Target, UpstreamError
+from interlock.providers.redaction import without_keys
 
 __all__ = ["UpstreamReply", "passable_headers"]
 
@@ -81,9 +82,20 @@ class _Push:
 class UpstreamReply:
     """See `model.Reply`."""
 
-    __slots__ = ("_exchange", "_limit", "attempts", "headers", "status", "target")
+    __slots__ = ("_exchange", "_key", "_limit", "_more", "attempts", "headers", "status", "target")
 
-    def __init__(self, exchange: Exchange, target: Target, attempts: int, limit: int) -> None:
+    def __init__(  # noqa: PLR0917 - made in one place, for every answer
+        self,
+        exchange: Exchange,
+        target: Target,
+        attempts: int,
+        limit: int,
+        key: str = "",
+        more: Sequence[str] = (),
+    ) -> None:
+        """`key` is the one that was used, `more` what else must not be shown."""
+        self._key = key
+        self._more = more
         self._exchange = exchange
         self._limit = limit
         self.status = exchange.status
@@ -134,6 +146,10 @@ class UpstreamReply:
     def close(self) -> None:
         """See `model.Reply.close`."""
         self._exchange.close()
+
+    def clean(self, said: bytes) -> bytes:
+        """See `model.Reply.clean`."""
+        return without_keys(said, (self._key, *self._more))
 
     def error(self, fault: TransportError) -> UpstreamError:
         """A failure in the middle of the body, in the words of the contract."""
