@@ -9,10 +9,12 @@ finish, the recorder writes what is left.
 import asyncio
 import gc
 import logging
+import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -359,6 +361,17 @@ class GatewayServer(uvicorn.Server):
     """The server of uvicorn, which tells when its port is open."""
 
     on_ready: Callable[[], None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stops serving; a second interrupt does not wait for running answers.
+
+        Unlike uvicorn's own it does not raise the signal again afterwards: that would end
+        the process before what was recorded is written.
+        """
+        del frame
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Opens the port."""
