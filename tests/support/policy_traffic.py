@@ -1,12 +1,16 @@
 """Tool calls through a running gateway, made by the demo model."""
 
+import asyncio
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, running_gateway
 
-__all__ = ["Talk"]
+from interlock.identity.model import Actor, KeySpec
+
+__all__ = ["Talk", "make_data"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,3 +77,24 @@ class Talk:
         message: dict[str, Any] = answer.json()["choices"][0]["message"]
         self.messages.append(message)
         return message
+
+
+def make_data(folder: Path) -> None:
+    """A data directory of a server that is stopped, with some calls in its log."""
+
+    async def serve() -> None:
+        async with running_gateway(folder) as gateway:
+            talk = Talk(gateway=gateway)
+            for to in ("ann@corp.example", "bob@corp.example", "eve@evil.example"):
+                assert await talk.call("send_email", to=to)
+            strict = {"codes": {"code": 'tool "send_email" { hard deny always; }'}}
+            assert not await Talk(gateway=gateway, policy=strict).call(
+                "send_email", to="dan@corp.example"
+            )
+            made = await gateway.app.store.admin.create_key(
+                KeySpec(label="robot", retention="none"), Actor(name="tests", surface="server")
+            )
+            await Talk(gateway=gateway, key=made.token).call("send_email", to="gil@corp.example")
+            await gateway.app.store.recorder.flush(wait_s=10)
+
+    asyncio.run(serve())
