@@ -233,6 +233,7 @@ def _commands() -> str:
         "keeps work on its store directly, beside a running server or without one; `--data` or",
         "`INTERLOCK_DATA` says where it is, `interlock-data` in the current directory otherwise.",
         "Exit codes: 0 success, 1 failure or a denied call, 2 wrong usage or settings.",
+        "`interlock --version` shows the version.",
     ]
     for path, command in _walk("interlock", root):
         lines += ["", f"## `{path}`", "", *_command(path, command)]

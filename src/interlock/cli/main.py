@@ -1,9 +1,11 @@
 """Assembles the command line from the groups beside this file."""
 
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from interlock import __version__
 from interlock.app_settings import load_settings
 from interlock.cli import (
     audit,
@@ -43,9 +45,22 @@ app.add_typer(settings_commands.app, name="config")
 app.add_typer(audit.app, name="audit")
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"interlock {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
     """Interlock: decide every model call and tool call of a team."""
+    del version  # answered by the callback
 
 
 def main() -> None:

@@ -13,9 +13,8 @@ from typing import Annotated, Protocol
 import msgspec
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from interlock.cli.local import ConfigOption, DataOption
+from interlock.cli.local import ConfigOption, DataOption, grid, out
 from interlock.kernel.clock import SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.providers.catalog import BUILT_IN, DEFAULTS, KINDS
@@ -77,9 +76,8 @@ def list_providers(
     if json:
         typer.echo(msgspec.json.format(msgspec.json.encode(rows)).decode())
         return
-    table = Table(
-        "provider", "kind", "usable", "address", "formats", "models", "keys", "default for"
-    )
+    columns = ("provider", "kind", "usable", "address", "formats", "models", "keys", "default for")
+    table = grid(*columns, whole=("provider", "kind"))
     for row in rows:
         table.add_row(
             row.name,
@@ -91,14 +89,13 @@ def list_providers(
             ", ".join(f"{key.name} {key.masked}" for key in row.keys) or "-",
             ", ".join(row.default_for) or "-",
         )
-    console = Console()
-    console.print(table)
+    out.print(table)
     for alias, groups in settings.aliases.items():
         chain = " -> ".join(
             " | ".join(f"{d.provider}/{d.model}" for d in group) for group in groups
         )
-        console.print(f"alias {alias}: {chain}", markup=False, highlight=False)
-    console.print(f"built-in list prices as of {PRICES_AS_OF}", highlight=False)
+        out.print(f"alias {alias}: {chain}", markup=False)
+    out.print(f"built-in list prices as of {PRICES_AS_OF}")
 
 
 @app.command("test")
@@ -235,7 +232,7 @@ async def _probe_all(
 
 
 def _print_results(results: Sequence[ProbeResult]) -> None:
-    table = Table("provider", "model", "result", "ms", "detail")
+    table = grid("provider", "model", "result", "ms", "detail", whole=("provider",))
     for result in results:
         table.add_row(
             result.provider,
@@ -244,4 +241,4 @@ def _print_results(results: Sequence[ProbeResult]) -> None:
             f"{result.seconds * 1000:.0f}",
             result.error or f"{result.wire}, status {result.status}",
         )
-    Console().print(table)
+    out.print(table)

@@ -76,5 +76,6 @@ def _announce(console: Console, base_url: str, made: BootstrapResult) -> None:
         "\nPoint a client at it:\n"
         f"  OpenAI SDK     base_url={base_url}/control/chat/PROVIDER/v1\n"
         f"  Anthropic SDK  base_url={base_url}/control/chat/PROVIDER\n"
-        f"  no key yet?    {base_url}/control/chat/demo/v1 answers with the demo model"
+        f"  PROVIDER       openai, anthropic, ...: `interlock providers list`; `demo` needs no "
+        "provider key"
     )

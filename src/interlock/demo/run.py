@@ -130,7 +130,10 @@ def _why(directory: Path, outcome: Outcome) -> str:
 
 def _interlock(*args: str) -> str:
     command = [sys.executable, "-m", "interlock", *args]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - our own command
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603 - our own command
+    if done.returncode != 0:
+        raise SystemExit(f"`interlock {' '.join(args)}` failed:\n{done.stderr}")
+    return done.stdout
 
 
 class _Teller:
@@ -174,7 +177,7 @@ def _server(
     host: str, port: int, directory: Path, key: str, console: Console
 ) -> Iterator["subprocess.Popen[bytes]"]:
     """A server of its own, up and answering; stopped at the end."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     log_path = directory / "server.log"
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("INTERLOCK_")

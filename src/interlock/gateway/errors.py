@@ -21,9 +21,10 @@ class DualUnavailableError(InterlockError):
     code: ClassVar[str] = "dual_llm_unavailable"
 
     def __init__(self, what: str) -> None:
+        asked = "agent_arch" in what
         super().__init__(
             f"{what} needs dual-llm execution, which this release does not have",
-            hint='use `"agent_arch": "single-llm"`',
+            hint='use `"agent_arch": "single-llm"`' if asked else None,
         )
 
 

@@ -61,7 +61,7 @@ class SecretBox:
         if configured is not None:
             return cls(configured)
         path = data_dir / KEY_FILE
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _create_key(path)
         return cls(_read_key(path))

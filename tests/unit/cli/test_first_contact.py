@@ -1,0 +1,59 @@
+"""What a new user meets first."""
+
+import stat
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from interlock import __version__
+from interlock.app_settings import AppSettings
+from interlock.app_store import migrate_store, open_store
+from interlock.cli.main import app
+from interlock.gateway.errors import DualUnavailableError
+
+
+def test_the_command_line_knows_its_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+
+    assert (done.exit_code, done.output.strip()) == (0, f"interlock {__version__}")
+
+
+def test_every_command_has_a_help_text_and_every_option_a_word_about_it() -> None:
+    import typer.main  # noqa: PLC0415 - only here
+
+    silent: list[str] = []
+
+    def walk(path: str, command: object) -> None:
+        children = getattr(command, "commands", {})
+        if not getattr(command, "help", None):
+            silent.append(path)
+        for item in getattr(command, "params", []):
+            if not item.help and item.metavar is None and item.name not in {"help", "limit"}:
+                silent.append(f"{path} {item.name}")
+        for name, child in children.items():
+            walk(f"{path} {name}", child)
+
+    walk("interlock", typer.main.get_command(app))
+
+    assert silent == []
+
+
+def test_a_new_data_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = AppSettings(data=tmp_path / "made" / "here")
+    open_store(settings)
+    migrate_store(settings)
+
+    assert stat.S_IMODE((tmp_path / "made" / "here").stat().st_mode) == 0o700
+
+
+def test_a_new_database_directory_is_for_its_owner_alone(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'elsewhere' / 'interlock.db'}"
+    settings = AppSettings.model_validate({"data": tmp_path, "store": {"database_url": url}})
+    migrate_store(settings)
+
+    assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o700
+
+
+def test_advice_on_dual_llm_is_given_only_where_it_helps() -> None:
+    assert DualUnavailableError('`"agent_arch": "dual-llm"`').hint
+    assert DualUnavailableError("policy generation").hint is None
