@@ -45,6 +45,6 @@ class SlowBar:
                 console=self._console,
                 transient=True,
             )
-            self._bar.add_task(self._title, total=of)
+            self._bar.add_task(self._title, total=of, completed=done)
             self._bar.start()
         self._bar.update(self._bar.task_ids[0], completed=done, total=of)
