@@ -322,6 +322,31 @@ def test_allowed_tools_leave_only_those() -> None:
     assert body["tool_choice"] == {"type": "any"}
 
 
+@pytest.mark.parametrize("upstream", ["chat", "responses"])
+def test_a_tool_that_was_loaded_later_is_named_in_the_result(upstream: FormatName) -> None:
+    loaded = [
+        {"type": "tool_reference", "tool_name": "WebFetch"},
+        {"type": "tool_reference", "tool_name": "WebSearch"},
+    ]
+    call = {"type": "tool_use", "id": "c1", "name": "ToolSearch", "input": {}}
+    body, _ = sent(
+        "messages",
+        upstream,
+        messages(
+            USER,
+            {"role": "assistant", "content": [call]},
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "c1", "content": loaded}],
+            },
+        ),
+    )
+
+    said = json.dumps(body)
+    assert "The tool `WebFetch` can be called now." in said
+    assert "The tool `WebSearch` can be called now." in said
+
+
 def test_a_declared_output_schema_is_carried() -> None:
     tool = {**TOOL, "function": {**TOOL["function"], "output_schema": {"type": "string"}}}  # type: ignore[dict-item]
     one, _ = sent("chat", "messages", chat(tools=[tool]))

@@ -112,6 +112,10 @@ def decode_block(tree: Tree, at: str) -> Shown | Thinking | ToolCall | ToolResul
         return _document(tree, at)
     if kind == "search_result":
         return _search_result(tree, at)
+    if kind == "tool_reference":
+        # A client that loads tools later names them so; their definitions are in `tools`.
+        name = need_text(tree, "tool_name", f"{at}.")
+        return Text(text=f"The tool `{name}` can be called now.", cache=cache_mark(tree, at))
     if not isinstance(kind, str):
         raise invalid(f"{at}.type", "a string")
     raise untranslatable(f"{at}.type", f"a block of type `{kind}`")
