@@ -212,7 +212,12 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         ),
         rules=RulesCache(policies),
         decider=Decider(
-            recorder=recorder, clock=clock, roles=roles, counter=traffic, texts=request_texts
+            recorder=recorder,
+            clock=clock,
+            roles=roles,
+            counter=traffic,
+            texts=request_texts,
+            denial_wait_s=settings.gateway.denial_flush_s,
         ),
         upstreams=upstreams,
         ledger=ledger,
@@ -234,6 +239,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
         default_provider=default_provider,
         allowed_origins=frozenset(settings.server.allowed_origins),
+        refused=traffic.refused,
     )
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
     application = Application(
@@ -305,7 +311,7 @@ def _expose(application: Application) -> None:
         total=True,
     )
     metrics.read(
-        "interlock_streams_open", "Streams being sent now.", lambda: len(application.hot.streams)
+        "interlock_open_streams", "Streams being sent.", lambda: len(application.hot.streams)
     )
 
 

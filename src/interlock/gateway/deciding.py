@@ -92,6 +92,7 @@ class Decider:
         roles: Roles,
         counter: DecisionCounter,
         texts: TextKeeper | None = None,
+        denial_wait_s: float = 2.0,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
@@ -99,6 +100,7 @@ class Decider:
         self._counter = counter
         self._shown: OrderedDict[tuple[str, bytes], str | None] = OrderedDict()
         self._texts = texts
+        self._denial_wait_s = denial_wait_s
 
     async def call(
         self,
@@ -283,7 +285,7 @@ class Decider:
 
     async def settle(self) -> None:
         """Waits until denials are in the store (bounded): before the answer leaves."""
-        if not await self._recorder.flush(wait_s=1.0):
+        if not await self._recorder.flush(wait_s=self._denial_wait_s):
             _log.warning("a denial is queued but not stored yet: the store is slow")
 
     async def _guard_arguments(

@@ -182,7 +182,9 @@ class GatewayMetrics:
             ("provider", "deployment", "outcome"),
         )
         self.rejected = Counter(
-            "interlock_rejected_requests", "Requests refused before a model was asked.", ("code",)
+            "interlock_rejected_requests",
+            "Model calls refused for their key, path, headers or limits.",
+            ("code",),
         )
         self.duration = Histogram(
             "interlock_request_duration_seconds",
@@ -200,7 +202,6 @@ class GatewayMetrics:
             ("endpoint",),
             bounds=_OVERHEAD,
         )
-        self.open_streams = Gauge("interlock_open_streams", "Streams being sent.")
         self._families: list[Counter | Gauge | Histogram] = [
             self.requests,
             self.tokens,
@@ -211,7 +212,6 @@ class GatewayMetrics:
             self.duration,
             self.first_byte,
             self.overhead,
-            self.open_streams,
         ]
         self._readers: list[tuple[str, str, bool, Callable[[], float]]] = []
         self._registry = CollectorRegistry(auto_describe=False)

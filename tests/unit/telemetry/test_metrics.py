@@ -89,10 +89,11 @@ def test_numbers_kept_elsewhere_are_read_when_rendered() -> None:
 
 def test_two_servers_in_one_process_count_apart() -> None:
     first, second = GatewayMetrics(), GatewayMetrics()
-    first.open_streams.child().inc()
+    first.rejected.child("invalid_api_key").inc()
 
-    assert samples(first)[("interlock_open_streams", frozenset())] == 1
-    assert ("interlock_open_streams", frozenset()) not in samples(second)
+    labels = frozenset({("code", "invalid_api_key")})
+    assert samples(first)[("interlock_rejected_requests_total", labels)] == 1
+    assert ("interlock_rejected_requests_total", labels) not in samples(second)
 
 
 def test_wrong_labels_are_a_mistake_of_the_program() -> None:

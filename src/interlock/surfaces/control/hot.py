@@ -152,7 +152,9 @@ class ControlHot:
         tracer: Tracer | None = None,
         default_provider: DefaultProvider,
         allowed_origins: frozenset[str] = frozenset(),
+        refused: Callable[[str], None] | None = None,
     ) -> None:
+        """`refused` is told the code of every request that ends before a model is asked."""
         self._router = router
         self._keys = keys
         self._configs = configs
@@ -161,6 +163,7 @@ class ControlHot:
         self._tracer = tracer
         self._default_provider = default_provider
         self._origins = allowed_origins
+        self._refused = refused
         self._claims: dict[bytes, Route | None] = {}
         self.streams: set[HotRequest] = set()
         """Streams that are open now."""
@@ -212,6 +215,7 @@ class ControlHot:
         byok: str | None = None
         extra = b""
         error: str | None = None
+        admitted = False
         try:
             headers = read_headers(request.headers)
             extra = self._cors(request)
@@ -224,12 +228,15 @@ class ControlHot:
             pending = self._limits.admit(key)
             if pending is not None:
                 await pending
+            admitted = True
             if self._tracer is not None:
                 finish = self._tracer.begin(ctx, headers.traceparent)
             sink = _HotSink(request, request_id.encode(), extra, self.streams)
             await self._executor.run(ctx, sink)
         except InterlockError as exc:
             error = exc.error_code
+            if self._refused is not None and not admitted:
+                self._refused(error)
             secrets = (byok,) if byok else ()
             answer = error_response(
                 exc, request_id=request_id, format=route.format, secrets=secrets
