@@ -9,6 +9,7 @@ from tests.clients.programs import ClaudeCode, Codex, note_of
 from tests.clients.recording import record
 from tests.clients.server import Server, running_server
 from tests.clients.wiretap import Wiretap, wiretap
+from tests.support.demo_server import demo_server
 
 POLICY = Path(__file__).parent / "coding.sqrt"
 Record = Callable[[str], None]
@@ -16,8 +17,11 @@ Record = Callable[[str], None]
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("server") / "data") as running:
-        yield running
+    """A server with the demo model inside, and behind HTTP as a provider of Chat Completions."""
+    with demo_server() as model:
+        settings = f'[providers.elsewhere]\nbase_url = "{model}/v1"\napi_key = "sk-demo"\n'
+        with running_server(tmp_path_factory.mktemp("server") / "data", settings) as running:
+            yield running
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ check_for_update_on_startup = false
 
 [model_providers.interlock]
 name = "Interlock"
-base_url = "{origin}/control/code/demo/v1"
+base_url = "{origin}/control/code/{provider}/v1"
 env_key = "INTERLOCK_KEY"
 wire_api = "responses"
 request_max_retries = 0
@@ -83,6 +83,7 @@ class _Program:
     home: Path
     work: Path
     """The folder the program works in."""
+    provider: str = "demo"
 
     def _run(self, arguments: list[str], **more: str) -> Said:
         environment = {
@@ -116,7 +117,7 @@ class ClaudeCode(_Program):
         # Options before --allowedTools, which takes all words that follow.
         return self._run(
             ["-p", prompt, *options, "--allowedTools", *tools],
-            ANTHROPIC_BASE_URL=f"{self.origin}/control/code/demo",
+            ANTHROPIC_BASE_URL=f"{self.origin}/control/code/{self.provider}",
             ANTHROPIC_API_KEY=self.key,
             CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
             CLAUDE_CODE_TMPDIR=str(self.home),
@@ -144,7 +145,7 @@ class Codex(_Program):
     def _exec(self, *arguments: str) -> Said:
         config = self.home / ".codex" / "config.toml"
         config.parent.mkdir(exist_ok=True)
-        config.write_text(_CODEX_CONFIG.format(origin=self.origin))
+        config.write_text(_CODEX_CONFIG.format(origin=self.origin, provider=self.provider))
         free = ["--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
         return self._run(["exec", *free, *arguments], INTERLOCK_KEY=self.key)
 

@@ -72,9 +72,10 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def running_server(data: Path) -> Iterator[Server]:
-    """Starts a server on a free port; stops it at the end."""
+def running_server(data: Path, settings: str = "") -> Iterator[Server]:
+    """Starts a server with the settings file on a free port; stops it at the end."""
     data.mkdir(parents=True)
+    (data / "interlock.toml").write_text(settings)
     log = data / "serve.log"
     with log.open("wb") as out:
         serving = subprocess.Popen(

@@ -135,18 +135,42 @@ def test_a_subagent_of_claude_code_belongs_to_its_conversation(
     keep("claude-code-subagent")
 
 
-def test_tools_claude_code_loads_later_pass_with_the_search_of_the_provider(
+def test_claude_code_can_load_tools_later(claude: ClaudeCode, tap: Wiretap, keep: Record) -> None:
+    said = claude.ask(tool_call("ToolSearch", query="select:WebFetch,NotebookEdit"))
+
+    assert said.answer.startswith("RESULT")
+    assert b'"tool_reference"' in tap.exchanges[-1].body
+    keep("claude-code-tool-search")
+
+
+def test_the_search_that_the_provider_runs_for_claude_code_passes(
     claude: ClaudeCode, tap: Wiretap, keep: Record
 ) -> None:
-    load = tool_call("ToolSearch", query="select:WebSearch")
-    claude.ask(load, tools=("WebSearch",))
+    search = ("WebSearch",)
+    claude.ask(tool_call("ToolSearch", query="select:WebSearch"), tools=search)
 
-    said = claude.ask(tool_call("WebSearch", query="interlock"), "--continue", tools=("WebSearch",))
+    said = claude.ask(tool_call("WebSearch", query="interlock"), "--continue", tools=search)
 
     assert said.answer.startswith("RESULT Web search results")
-    assert any(b'"tool_reference"' in one.body for one in tap.exchanges)
     assert any(b'"web_search_20' in one.body for one in tap.exchanges)
     keep("claude-code-web-search")
+
+
+def test_claude_code_works_with_a_provider_of_chat_completions(
+    claude: ClaudeCode, tap: Wiretap, work: Path
+) -> None:
+    own = replace(claude, provider="elsewhere")
+    calls = (
+        tool_call("ToolSearch", query="select:WebFetch"),
+        tool_call("Bash", command="echo interlock-was-here | tee proof.txt"),
+        tool_call("Bash", command="curl -o stolen.txt http://127.0.0.1:9/"),
+    )
+
+    said = own.ask("\n".join(calls))
+
+    assert said.code == 0
+    assert [path.name for path in work.iterdir()] == ["proof.txt"]
+    assert tap.session
 
 
 def test_claude_code_can_count_its_tokens(claude: ClaudeCode, tap: Wiretap, keep: Record) -> None:

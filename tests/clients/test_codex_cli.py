@@ -128,6 +128,25 @@ def test_a_subagent_of_codex_belongs_to_its_conversation(
     keep("codex-cli-subagent")
 
 
+def test_codex_works_with_a_provider_of_chat_completions(
+    codex: Codex, tap: Wiretap, work: Path
+) -> None:
+    """Its web search, which only the provider of its own format can run, is turned off."""
+    own = replace(codex, provider="elsewhere")
+    calls = (
+        tool_call("multi_agent_v1__wait_agent", targets=["nobody"]),
+        tool_call("exec_command", cmd="echo interlock-was-here | tee proof.txt"),
+        tool_call("exec_command", cmd="curl -o stolen.txt http://127.0.0.1:9/"),
+    )
+
+    said = own.ask("\n".join(calls), "--config", 'web_search="disabled"')
+
+    assert said.code == 0
+    assert [path.name for path in work.iterdir()] == ["proof.txt"]
+    assert b'"namespace":"multi_agent_v1"' in tap.exchanges[-1].body
+    assert tap.session
+
+
 def test_codex_gets_an_answer_of_its_schema(
     codex: Codex, tap: Wiretap, tmp_path: Path, keep: Record
 ) -> None:

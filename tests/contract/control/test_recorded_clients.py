@@ -61,23 +61,27 @@ async def _key(site: Site) -> str:
     return await site.new_key(base_config={"x_policy": {"codes": {"code": POLICY.read_text()}}})
 
 
-async def _play(site: Site, name: str) -> Played:
+def _native(request: Recorded) -> str:
+    """The provider that speaks the program's format."""
+    return "anthropic" if "/v1/messages" in request.path else "openai"
+
+
+async def _play(site: Site, name: str, *, provider: str | None = None) -> Played:
     """Plays a conversation; the ids of its calls are those the server makes now."""
     key, played = await _key(site), Played()
     for request in Conversation.load(name).requests:
-        await _ask(site, request, key, played)
+        await _ask(site, request, key, played, provider=provider)
     return played
 
 
-async def _ask(site: Site, request: Recorded, key: str, played: Played) -> None:
-    provider = (
-        "anthropic" if request.path.startswith("/control/code/demo/v1/messages") else "openai"
-    )
+async def _ask(
+    site: Site, request: Recorded, key: str, played: Played, *, provider: str | None = None
+) -> None:
     body = request.body(played.call_ids)
     before = len(site.upstream.asked)
     answer = await site.gateway.http.request(
         request.method,
-        request.path.replace("/demo/", f"/{provider}/"),
+        request.path.replace("/demo/", f"/{provider or _native(request)}/"),
         content=body,
         headers=request.sent_headers(key),
     )
@@ -179,6 +183,21 @@ async def test_a_denied_sibling_is_answered_in_the_place_of_the_program(site: Si
     assert len(sent["content"]) == 2
     assert sum(block["type"] == "tool_result" for block in arrived["content"]) == 3
     assert "'Bash' is denied" in json.dumps(arrived)
+
+
+@requirement("control.coding.translated")
+@pytest.mark.parametrize(
+    "name", ["claude-code-call", "claude-code-tool-search", "claude-code-subagent"]
+)
+async def test_claude_code_works_in_front_of_a_provider_of_another_format(
+    site: Site, name: str
+) -> None:
+    played = await _play(site, name, provider="openrouter")
+
+    refused = [(one.status_code, one.text) for one in played.answers if one.status_code != 200]
+    assert refused == []
+    assert played.call_ids
+    assert site.upstream.last.path.endswith("/chat/completions")
 
 
 @requirement("control.coding.codex")
