@@ -16,6 +16,7 @@ from interlock.app_settings import AppSettings
 from interlock.gateway.history import History
 from interlock.gateway.pin_review import PinReview
 from interlock.gateway.policies.activation import Activations
+from interlock.gateway.policies.binding import Bindings
 from interlock.gateway.policies.replaying import Replays
 from interlock.gateway.policies.service import PolicyStore
 from interlock.gateway.recorder import BatchRecorder
@@ -54,6 +55,7 @@ class Store:
     pins: ToolPinRepository
     pin_review: PinReview
     policies: PolicyStore
+    bindings: Bindings
     activations: Activations
     replays: Replays
     recorder: BatchRecorder
@@ -128,7 +130,8 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         history=history,
         pins=ToolPinRepository(database),
         pin_review=PinReview(database, audit, clock),
-        policies=PolicyStore(database, audit, clock, files=files),
+        policies=PolicyStore(database, audit, clock),
+        bindings=Bindings(database, audit, clock, files=files),
         activations=Activations(database, audit, clock, replays, files=files),
         replays=replays,
         recorder=BatchRecorder(

@@ -9,6 +9,7 @@ from tests.support.records import make_decision
 from interlock.gateway.history import History
 from interlock.gateway.pin_review import PinReview
 from interlock.gateway.policies.activation import Activations
+from interlock.gateway.policies.binding import Bindings
 from interlock.gateway.policies.bound import StoredPolicies
 from interlock.gateway.policies.replaying import Replays
 from interlock.gateway.policies.service import PolicyStore
@@ -79,7 +80,8 @@ class PolicySite:
         box = SecretBox("master-key-of-the-tests")
         self.admin = IdentityAdmin(database, box, self.audit, self.clock)
         self.files: list[PolicySource] = []
-        self.store = PolicyStore(database, self.audit, self.clock, files=lambda: self.files)
+        self.store = PolicyStore(database, self.audit, self.clock)
+        self.bindings = Bindings(database, self.audit, self.clock, files=lambda: self.files)
         self.replays = Replays(database, History(database))
         self.activations = Activations(
             database, self.audit, self.clock, self.replays, files=lambda: self.files

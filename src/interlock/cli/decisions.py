@@ -149,7 +149,7 @@ def show(
         if value:
             out.print(f"  [dim]{name:<10}[/] {escape(str(value))}")
     out.print(f"  [dim]{'arguments':<10}[/] {escape(_arguments(record))}")
-    for title in ("caller", "labels", "lineage", "guards", "shadow"):
+    for title in ("caller", "basis", "labels", "lineage", "guards", "shadow"):
         if member := getattr(record, title):
             out.print(f"  [dim]{title:<10}[/] {escape(_json(member))}")
     for rule in record.rules:

@@ -12,6 +12,8 @@ from interlock.cli import (
     decisions,
     keys,
     policy,
+    policy_activation,
+    policy_bindings,
     policy_replay,
     policy_store,
     providers,
@@ -37,6 +39,8 @@ app.command()(migrate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
 policy.app.add_typer(policy_store.app)
+policy.app.add_typer(policy_bindings.app)
+policy.app.add_typer(policy_activation.app)
 policy.app.add_typer(policy_replay.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(tools.app, name="tools")

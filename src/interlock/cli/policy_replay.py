@@ -19,7 +19,8 @@ from interlock.cli.decisions import (
     with_key,
 )
 from interlock.cli.local import ConfigOption, DataOption, JsonOption, emit_json, grid, on_store, out
-from interlock.cli.policy_store import FailOnOption, outcomes, print_counts, read_text
+from interlock.cli.policy_activation import FailOnOption, outcomes, print_counts
+from interlock.cli.policy_store import read_text
 from interlock.cli.progress import SlowBar
 from interlock.cli.when import parse_instant, shown_instant
 from interlock.gateway.history import DecisionFilter

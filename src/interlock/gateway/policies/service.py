@@ -1,10 +1,10 @@
-"""What people do with stored policies: save, test, bind. Checked, audited, one transaction each.
+"""Saves policy texts as versions, and keeps and runs their tests. Audited.
 
-Activation is in `gateway.policies.activation`.
+What puts them into effect is in `activation` and `binding`.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,11 +16,8 @@ from interlock.gateway.policies.checks import (
     run_tests,
     split_tests,
     try_test,
-    uncompilable,
 )
 from interlock.gateway.policies.errors import (
-    ActivationRefusedError,
-    BindingNotFoundError,
     InvalidPolicyError,
     PolicyNotFoundError,
     PolicyStateError,
@@ -29,26 +26,23 @@ from interlock.gateway.policies.errors import (
 )
 from interlock.gateway.policies.model import (
     SERVER,
-    Binding,
     Language,
     Policy,
     PolicySet,
     PolicySummary,
     StoredTest,
-    TargetKind,
     Version,
     source_of,
 )
 from interlock.gateway.policies.repository import PolicyRepository
 from interlock.identity.audit import AuditLog
-from interlock.identity.errors import AccountNotFoundError, KeyNotFoundError
+from interlock.identity.errors import AccountNotFoundError
 from interlock.identity.model import Actor
 from interlock.identity.repository import IdentityRepository
 from interlock.kernel.clock import Clock
 from interlock.kernel.ids import new_id
 from interlock.policy.case_runs import CaseResult
 from interlock.policy.errors import Diagnostic
-from interlock.policy.model import PolicySource
 from interlock.storage.engine import Database
 
 __all__ = ["LOCK", "PolicyStore", "Saved", "find_policy", "find_version", "log_change"]
@@ -74,21 +68,17 @@ class Saved:
 
 
 class PolicyStore:
-    """Policies, their versions, tests and bindings. Account `""` is the server."""
+    """Policies, their versions and tests. Account `""` is the server."""
 
     def __init__(
         self,
         database: Database,
         audit: AuditLog,
         clock: Clock,
-        *,
-        files: Callable[[], Sequence[PolicySource]],
     ) -> None:
         self._database = database
         self._audit = audit
         self._clock = clock
-        self._files = files
-        """Policies of the settings' files: every program has them too."""
 
     # --- versions ------------------------------------------------------------------------
 
@@ -288,137 +278,6 @@ class PolicyStore:
             tests = await repository.tests(policy.id)
         return version, tests, run_tests(tests, policy.name, version.text, policy.language)
 
-    # --- bindings --------------------------------------------------------------------------
-
-    async def bind(
-        self,
-        name: str,
-        kind: TargetKind,
-        target: str,
-        actor: Actor,
-        *,
-        position: int = 0,
-        account_id: str = SERVER,
-    ) -> Binding:
-        """Makes a policy hold for the server, a surface, an account or a key.
-
-        Binding it to the same target again only moves it to another `position`; small
-        positions come first. `target` of a key may be its id, label or prefix.
-
-        Raises:
-            ActivationRefusedError: it does not compile together with what holds there.
-            InvalidPolicyError: no such surface, or a target outside the policy's account.
-            PolicyNotFoundError, AccountNotFoundError, KeyNotFoundError
-        """
-        if not -1_000_000 <= position <= 1_000_000:
-            raise InvalidPolicyError("the order is between -1000000 and 1000000", param="order")
-        async with self._database.transaction() as connection:
-            await self._database.exclusive(connection, LOCK)
-            repository = PolicyRepository(connection)
-            policy = await find_policy(repository, account_id, name)
-            target, owner = await self._target(connection, kind, target)
-            if policy.account_id not in {SERVER, owner}:
-                raise InvalidPolicyError(
-                    f"policy `{name}` belongs to an account and holds only for it and its keys"
-                )
-            old = _find(await repository.bindings(policy.id), kind, target)
-            binding = Binding(
-                id=new_id("bnd") if old is None else old.id,
-                policy_id=policy.id,
-                kind=kind,
-                target=target,
-                account_id=owner,
-                position=position,
-                created_at=self._clock.now().timestamp() if old is None else old.created_at,
-                created_by=actor.name if old is None else old.created_by,
-            )
-            if binding == old:
-                return old
-            await repository.put_binding(binding)
-            problems = uncompilable(await repository.policy_set(), self._files())
-            if problems:
-                raise ActivationRefusedError(f"binding `{name}` to {binding.where}", problems)
-            await log_change(
-                self._audit,
-                connection,
-                actor,
-                "policy.bind",
-                policy,
-                before=None if old is None else {"to": old.where, "order": old.position},
-                after={"to": binding.where, "order": position},
-            )
-        return binding
-
-    async def unbind(
-        self,
-        name: str,
-        kind: TargetKind,
-        target: str,
-        actor: Actor,
-        *,
-        account_id: str = SERVER,
-    ) -> Binding:
-        """Ends a binding.
-
-        Raises:
-            PolicyNotFoundError, BindingNotFoundError
-        """
-        async with self._database.transaction() as connection:
-            await self._database.exclusive(connection, LOCK)
-            repository = PolicyRepository(connection)
-            policy = await find_policy(repository, account_id, name)
-            bindings = await repository.bindings(policy.id)
-            old = _find(bindings, kind, target)
-            if old is None and kind == "key":
-                found = await IdentityRepository(connection).find_keys(target)
-                old = _find(bindings, kind, found[0].id) if len(found) == 1 else None
-            if old is None:
-                where = "the server" if kind == "server" else f"{kind} {target}"
-                raise BindingNotFoundError(name, where)
-            await repository.remove_binding(old.id)
-            problems = uncompilable(await repository.policy_set(), self._files())
-            if problems:
-                raise ActivationRefusedError(f"unbinding `{name}` from {old.where}", problems)
-            await log_change(
-                self._audit,
-                connection,
-                actor,
-                "policy.unbind",
-                policy,
-                before={"to": old.where, "order": old.position},
-            )
-        return old
-
-    async def _target(
-        self, connection: AsyncConnection, kind: TargetKind, target: str
-    ) -> tuple[str, str]:
-        """The target's id and its account."""
-        if kind == "server":
-            return "", SERVER
-        if kind == "surface":
-            if target not in _SURFACES:
-                raise InvalidPolicyError(
-                    f"`{target[:100]}` is not a surface",
-                    hint="choose from " + ", ".join(_SURFACES),
-                    param="surface",
-                )
-            return target, SERVER
-        if kind == "account":
-            if not await PolicyRepository(connection).has_account(target):
-                raise AccountNotFoundError(target)
-            return target, target
-        found = await IdentityRepository(connection).find_keys(target)
-        exact = [key for key in found if key.id == target] or found
-        if not exact:
-            raise KeyNotFoundError(target)
-        if len(exact) > 1:
-            raise InvalidPolicyError(
-                f"{len(exact)} keys are called `{target}`",
-                hint="name it by its id: " + ", ".join(key.id for key in exact[:5]),
-                param="key",
-            )
-        return exact[0].id, exact[0].account_id
-
 
 async def find_policy(repository: PolicyRepository, account_id: str, name: str) -> Policy:
     """A policy by name.
@@ -465,10 +324,6 @@ async def log_change(
         before=None if before is None else named | before,
         after=None if after is None else named | after,
     )
-
-
-def _find(bindings: Sequence[Binding], kind: TargetKind, target: str) -> Binding | None:
-    return next((item for item in bindings if (item.kind, item.target) == (kind, target)), None)
 
 
 def _title(document: Mapping[str, object]) -> str:

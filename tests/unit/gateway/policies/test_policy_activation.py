@@ -132,7 +132,7 @@ async def test_only_the_calls_a_policy_is_bound_for_are_replayed(site: PolicySit
         recorded(id="other", key_id="key_other"),
     )
     await site.store.save("mail", NONE, ACTOR)
-    await site.store.bind("mail", "key", "robot", ACTOR)
+    await site.bindings.bind("mail", "key", "robot", ACTOR)
     found = await site.activations.check("mail")
 
     assert found.bound
@@ -144,10 +144,10 @@ async def test_only_the_calls_a_policy_is_bound_for_are_replayed(site: PolicySit
 async def test_other_policies_in_effect_take_part_in_the_replay(site: PolicySite) -> None:
     await site.record(recorded(id="a", tool="read", args={}))
     await site.store.save("base", 'tool "read" { hard deny always; }', ACTOR)
-    await site.store.bind("base", "server", "", ACTOR)
+    await site.bindings.bind("base", "server", "", ACTOR)
     await site.activations.activate("base", ACTOR)
     await site.store.save("mail", CORP, ACTOR)
-    await site.store.bind("mail", "server", "", ACTOR)
+    await site.bindings.bind("mail", "server", "", ACTOR)
     found = await site.activations.check("mail")
 
     assert found.replay is not None
@@ -208,7 +208,7 @@ async def test_activations_at_once_leave_one_version_active(site: PolicySite) ->
 
 async def test_a_retired_policy_has_no_effect(site: PolicySite) -> None:
     await site.store.save("mail", CORP, ACTOR)
-    await site.store.bind("mail", "server", "", ACTOR)
+    await site.bindings.bind("mail", "server", "", ACTOR)
     await site.activations.activate("mail", ACTOR)
     serving = site.serving()
     await serving.load()
@@ -235,7 +235,7 @@ async def test_a_running_server_follows_versions_and_bindings(site: PolicySite) 
     await site.store.save("mail", CORP, ACTOR)
     assert not await serving.refresh()
     await site.activations.activate("mail", ACTOR)
-    await site.store.bind("mail", "key", "robot", ACTOR)
+    await site.bindings.bind("mail", "key", "robot", ACTOR)
     assert await serving.refresh()
     assert not await serving.refresh()
     assert serving.version() == first + 1
@@ -251,7 +251,7 @@ async def test_a_running_server_follows_versions_and_bindings(site: PolicySite) 
     await site.activations.activate("mail", ACTOR)
     assert await serving.refresh()
     assert await names(serving, site) == ["mail@2"]
-    await site.store.unbind("mail", "key", "robot", ACTOR)
+    await site.bindings.unbind("mail", "key", "robot", ACTOR)
     assert await serving.refresh()
     assert await names(serving, site) == []
 
@@ -263,7 +263,7 @@ async def test_before_the_first_reading_there_is_no_answer(site: PolicySite) -> 
 
 async def test_a_set_that_cannot_be_read_does_not_start_a_server(site: PolicySite) -> None:
     await site.store.save("mail", CORP, ACTOR)
-    await site.store.bind("mail", "server", "", ACTOR)
+    await site.bindings.bind("mail", "server", "", ACTOR)
     await site.activations.activate("mail", ACTOR)
     async with site.database.transaction() as connection:
         await connection.execute(sql("UPDATE policy_versions SET text = 'must allow;'"))
@@ -290,7 +290,7 @@ class Counted(StoredPolicies):
 
 async def test_a_server_that_loses_the_store_keeps_what_it_knew(site: PolicySite) -> None:
     await site.store.save("mail", CORP, ACTOR)
-    await site.store.bind("mail", "server", "", ACTOR)
+    await site.bindings.bind("mail", "server", "", ACTOR)
     await site.activations.activate("mail", ACTOR)
     serving = Counted(site.database, FilePolicies(()), refresh_s=0.01)
     await serving.load()
@@ -315,7 +315,7 @@ async def test_the_loop_takes_over_a_change_by_itself(site: PolicySite) -> None:
     await serving.load()
     task = asyncio.create_task(serving.run())
     await site.store.save("mail", CORP, ACTOR)
-    await site.store.bind("mail", "server", "", ACTOR)
+    await site.bindings.bind("mail", "server", "", ACTOR)
     await site.activations.activate("mail", ACTOR)
 
     serving.looked = asyncio.Event()

@@ -108,8 +108,8 @@ async def test_policies_of_different_accounts_do_not_meet(site: PolicySite) -> N
     with pytest.raises(AccountNotFoundError):
         await site.store.save("mail", DENY, ACTOR, account_id="acc_other")
     with pytest.raises(InvalidPolicyError, match="belongs to an account"):
-        await site.store.bind("mail", "server", "", ACTOR, account_id=site.account)
-    bound = await site.store.bind("mail", "key", "robot", ACTOR, account_id=site.account)
+        await site.bindings.bind("mail", "server", "", ACTOR, account_id=site.account)
+    bound = await site.bindings.bind("mail", "key", "robot", ACTOR, account_id=site.account)
     assert (bound.target, bound.account_id) == (site.key, site.account)
 
 
@@ -208,11 +208,11 @@ async def test_bindings_apply_by_order_then_from_the_server_down_to_the_key(
         text = f'tool "{name}" {{ hard deny always; }}'
         await site.store.save(name, text, ACTOR)
         await site.activations.activate(name, ACTOR)
-    await site.store.bind("key", "key", "robot", ACTOR)
-    await site.store.bind("account", "account", site.account, ACTOR)
-    await site.store.bind("surface", "surface", "control", ACTOR)
-    await site.store.bind("server", "server", "", ACTOR)
-    await site.store.bind("early", "key", site.key, ACTOR, position=-1)
+    await site.bindings.bind("key", "key", "robot", ACTOR)
+    await site.bindings.bind("account", "account", site.account, ACTOR)
+    await site.bindings.bind("surface", "surface", "control", ACTOR)
+    await site.bindings.bind("server", "server", "", ACTOR)
+    await site.bindings.bind("early", "key", site.key, ACTOR, position=-1)
     policies = await site.store.current()
 
     def names(*who: str) -> str:
@@ -230,10 +230,10 @@ async def test_a_policy_bound_twice_holds_once_and_binding_again_moves_it(
     await site.people()
     await site.store.save("mail", DENY, ACTOR)
     await site.activations.activate("mail", ACTOR)
-    first = await site.store.bind("mail", "server", "", ACTOR)
-    await site.store.bind("mail", "key", "robot", ACTOR)
-    moved = await site.store.bind("mail", "server", "", ACTOR, position=3)
-    again = await site.store.bind("mail", "server", "", ACTOR, position=3)
+    first = await site.bindings.bind("mail", "server", "", ACTOR)
+    await site.bindings.bind("mail", "key", "robot", ACTOR)
+    moved = await site.bindings.bind("mail", "server", "", ACTOR, position=3)
+    again = await site.bindings.bind("mail", "server", "", ACTOR, position=3)
     policies = await site.store.current()
 
     assert (moved.id, moved.position) == (first.id, 3)
@@ -250,26 +250,26 @@ async def test_targets_that_do_not_exist_are_refused(site: PolicySite) -> None:
     await site.store.save("mail", DENY, ACTOR)
 
     with pytest.raises(KeyNotFoundError):
-        await site.store.bind("mail", "key", "nobody", ACTOR)
+        await site.bindings.bind("mail", "key", "nobody", ACTOR)
     with pytest.raises(InvalidPolicyError, match="2 keys"):
-        await site.store.bind("mail", "key", "twin", ACTOR)
+        await site.bindings.bind("mail", "key", "twin", ACTOR)
     with pytest.raises(AccountNotFoundError):
-        await site.store.bind("mail", "account", "acc_x", ACTOR)
+        await site.bindings.bind("mail", "account", "acc_x", ACTOR)
     with pytest.raises(InvalidPolicyError, match="not a surface"):
-        await site.store.bind("mail", "surface", "moon", ACTOR)
+        await site.bindings.bind("mail", "surface", "moon", ACTOR)
     with pytest.raises(InvalidPolicyError, match="order"):
-        await site.store.bind("mail", "server", "", ACTOR, position=10**9)
+        await site.bindings.bind("mail", "server", "", ACTOR, position=10**9)
     with pytest.raises(BindingNotFoundError, match="not bound to key nobody"):
-        await site.store.unbind("mail", "key", "nobody", ACTOR)
+        await site.bindings.unbind("mail", "key", "nobody", ACTOR)
     assert (await site.store.current()).bindings == []
 
 
 async def test_a_key_is_unbound_by_its_label_too(site: PolicySite) -> None:
     await site.people()
     await site.store.save("mail", DENY, ACTOR)
-    await site.store.bind("mail", "key", site.key, ACTOR)
+    await site.bindings.bind("mail", "key", site.key, ACTOR)
 
-    await site.store.unbind("mail", "key", "robot", ACTOR)
+    await site.bindings.unbind("mail", "key", "robot", ACTOR)
 
     assert (await site.store.current()).bindings == []
     assert (await site.actions())[-1] == "policy.unbind"
@@ -282,8 +282,8 @@ async def test_two_texts_may_use_one_name_for_different_things(site: PolicySite)
         await site.store.save(name, text, ACTOR)
         await site.activations.activate(name, ACTOR)
 
-    await site.store.bind("one", "server", "", ACTOR)
-    await site.store.bind("two", "key", "robot", ACTOR)
+    await site.bindings.bind("one", "server", "", ACTOR)
+    await site.bindings.bind("two", "key", "robot", ACTOR)
 
 
 async def test_what_does_not_compile_with_the_rest_cannot_be_bound(site: PolicySite) -> None:
@@ -291,7 +291,7 @@ async def test_what_does_not_compile_with_the_rest_cannot_be_bound(site: PolicyS
     await site.store.save("mail", DENY, ACTOR)
 
     with pytest.raises(ActivationRefusedError) as refused:
-        await site.store.bind("mail", "server", "", ACTOR)
+        await site.bindings.bind("mail", "server", "", ACTOR)
 
     assert refused.value.problems[0] == "binding `mail` to the server is refused:"
     assert "base.sqrt" in refused.value.problems[1]
