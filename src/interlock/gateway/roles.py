@@ -14,6 +14,7 @@ import msgspec
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.ledger import Ledger, Meter
+from interlock.gateway.scopes import permitted
 from interlock.kernel.roles import ModelRole, role_line
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
@@ -62,7 +63,7 @@ class Roles:
 
         try:
             model = ctx.head.model.split(",")[-1].strip()
-            route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
+            route = permitted(self._upstreams.resolve(ctx.provider, model, byok=ctx.byok), ctx.key)
             reply = await self._upstreams.send(route, build, want=ctx.head.format)
             meter.attempts = reply.attempts
             codec = FORMATS[reply.target.speaks(ctx.head.format)]

@@ -13,6 +13,7 @@ import msgspec
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
+from interlock.gateway.scopes import permitted
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.providers.model import Operation, Target, Upstreams
 from interlock.providers.wire.errors import InvalidRequestError, MalformedAnswerError
@@ -111,7 +112,11 @@ class SideCalls:
                 ctx.provider, tree["model"], operation=operation, byok=ctx.byok
             )
             reply = await self._upstreams.send(
-                route, build, want=ctx.head.format, operation=operation, headers=ctx.forward
+                permitted(route, ctx.key),
+                build,
+                want=ctx.head.format,
+                operation=operation,
+                headers=ctx.forward,
             )
             meter.attempts, meter.target = reply.attempts, reply.target
             try:

@@ -33,6 +33,7 @@ from interlock.gateway.pump import Pump, fault_of
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules, RulesCache
+from interlock.gateway.scopes import permitted
 from interlock.gateway.session import Denied, LiveSession, SessionNotFoundError, Sessions
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import ErrorKind, InterlockError
@@ -391,7 +392,8 @@ class SingleLlm:
         ctx = run.ctx
         if run.route is None:
             model = ctx.head.model.split(",", 1)[0].strip()
-            run.route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
+            route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
+            run.route = permitted(route, ctx.key)
         run.uncounted = False
         try:
             reply = await self._upstreams.send(

@@ -161,7 +161,9 @@ def test_a_key_in_the_file_wins_over_the_usual_variable(tmp_path: Path) -> None:
 
 
 def test_an_empty_variable_says_nothing(tmp_path: Path) -> None:
-    assert load(tmp_path, environ={"INTERLOCK_DATABASE_URL": ""}).settings.store.database_url is None
+    assert (
+        load(tmp_path, environ={"INTERLOCK_DATABASE_URL": ""}).settings.store.database_url is None
+    )
 
 
 def test_policy_files_are_relative_to_the_settings_file(tmp_path: Path) -> None:
