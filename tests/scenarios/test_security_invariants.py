@@ -253,7 +253,7 @@ async def test_no_secret_is_in_anything_that_is_kept_or_shown(
         shown["objects"] = repr((gateway.app, gateway.app.store)).encode()
         kept = {
             path.name: path.read_bytes()
-            for path in tmp_path.rglob("*")  # noqa: ASYNC240 - a test may wait
+            for path in tmp_path.rglob("*")
             if path.is_file() and path.name not in {"interlock.toml", "secret.key"}
         }
         shown["log"] = caplog.text.encode()

@@ -2,8 +2,8 @@
 
 import asyncio
 import zlib
-from typing import Any
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from tests.support.scripted_upstream import (
