@@ -310,7 +310,7 @@ class Sessions:
         else:
             await lock.acquire()
         try:
-            if self._shared and live.remember:
+            if self._shared and live.id in self._live:
                 await self._reload(live)
             yield
             if live.remember:
@@ -380,6 +380,8 @@ class Sessions:
         return self._keep(LiveSession(_decode(record.state), remember=True))
 
     async def _reload(self, live: LiveSession) -> None:
+        """Takes over what another process stored, also when this one had nothing to store."""
         record = await self._recorder.load_session(live.state.id)
         if record is not None:
             live.replace(_decode(record.state))
+            live.remember = True
