@@ -176,6 +176,7 @@ class Connection(asyncio.Protocol):
             self._settle(exchange)
             return
         exchange.alive()
+        exchange.flush()
         if self._barren > _MAX_BARREN_BYTES and self._exchange is exchange:
             what = "head" if self._in_head else "framing"
             self._fault = _malformed(f"{what} of the answer is longer than {_MAX_HEAD_BYTES} bytes")

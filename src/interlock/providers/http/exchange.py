@@ -174,7 +174,8 @@ class Exchange:
             if not data:
                 return
         if self._sink is not None:
-            self._sink.data(data)
+            # Pieces of one read go on together: see `flush`.
+            self._parts.append(data)
             return
         self._parts.append(data)
         self._size += len(data)
@@ -263,14 +264,21 @@ class Exchange:
         The sink uses `pause` and `resume` for back-pressure. Not to be mixed with `take`.
         """
         parts, self._parts, self._size = self._parts, [], 0
-        for part in parts:
-            sink.data(part)
+        if parts:
+            sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
         if self.done:
             sink.end(self.fault)
             return
         self._sink = sink
         if self._paused:
             self.resume()
+
+    def flush(self) -> None:
+        """Hands the pieces of one read to the subscriber; called when it has been parsed."""
+        parts = self._parts
+        if self._sink is not None and parts:
+            self._parts = []
+            self._sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def pause(self) -> None:
         """The caller cannot take more: the idle time-out rests, the total one does not."""
@@ -327,6 +335,7 @@ class Exchange:
     def _end(self, fault: TransportError | None) -> None:
         if self.done:
             return
+        self.flush()
         self.done = True
         self.fault = fault
         if self._paused and self._link is not None:
