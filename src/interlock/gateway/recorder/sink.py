@@ -101,6 +101,12 @@ def _upsert(columns: Sequence[str], guard: str = "") -> str:
     return f" ON CONFLICT (id) DO UPDATE SET {changes}{guard}"
 
 
+def _upsert_session(columns: Sequence[str]) -> str:
+    """Replaces an older state and counts one more write, whatever version was handed in."""
+    counted = 'excluded."version"', 'gateway_sessions."version" + 1'
+    return _upsert(columns, _NEWER).replace(*counted)
+
+
 _NEWER = " WHERE excluded.updated_at >= gateway_sessions.updated_at"
 _KEEP = " ON CONFLICT DO NOTHING"
 _MARK = (
@@ -114,7 +120,7 @@ _DELETE = "DELETE FROM stored_responses WHERE id = ?"
 _USAGE = _Insert("usage_records", USAGE_COLUMNS)
 _DECISIONS = _Insert("decisions", DECISION_COLUMNS, _KEEP)
 _LABELS = _Insert("decision_labels", LABEL_COLUMNS, _KEEP)
-_SESSIONS = _Insert("gateway_sessions", SESSION_COLUMNS, _upsert(SESSION_COLUMNS, _NEWER))
+_SESSIONS = _Insert("gateway_sessions", SESSION_COLUMNS, _upsert_session(SESSION_COLUMNS))
 _RESPONSES = _Insert("stored_responses", RESPONSE_COLUMNS, _upsert(RESPONSE_COLUMNS))
 
 
