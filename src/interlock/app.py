@@ -27,6 +27,7 @@ from interlock.app_store import Store, migrate_store, open_store
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
+from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
@@ -93,6 +94,7 @@ class Application:
     asgi: FastAPI
     policies: StoredPolicies
     request_texts: RequestTexts
+    guards: GuardPool
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -120,6 +122,7 @@ class Application:
                     task.cancel()
         finally:
             self.upstreams.close()
+            self.guards.close()
             await self.store.close()
             self.tracer.close()
 
@@ -202,6 +205,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         refresh_s=settings.gateway.policy_refresh_s,
     )
     request_texts = RequestTexts(database, clock)
+    guards = GuardPool(threads=settings.gateway.guard_threads, wait_s=settings.gateway.guard_wait_s)
     executor = SingleLlm(
         sessions=Sessions(
             ids=SessionIds(store.secrets.derive("session ids")),
@@ -216,6 +220,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
             clock=clock,
             roles=roles,
             counter=traffic,
+            guards=guards,
             texts=request_texts,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
@@ -252,6 +257,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         asgi=asgi,
         policies=policies,
         request_texts=request_texts,
+        guards=guards,
     )
     control = ControlRoutes(
         router=router,

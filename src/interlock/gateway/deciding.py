@@ -11,12 +11,14 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
 from interlock.gateway.context import CallContext
+from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import parse_call_id
 from interlock.gateway.records import DecisionRecord, Recorder
 from interlock.gateway.roles import Roles
@@ -91,6 +93,7 @@ class Decider:
         clock: Clock,
         roles: Roles,
         counter: DecisionCounter,
+        guards: GuardPool,
         texts: TextKeeper | None = None,
         denial_wait_s: float = 2.0,
     ) -> None:
@@ -98,6 +101,7 @@ class Decider:
         self._clock = clock
         self._roles = roles
         self._counter = counter
+        self._guards = guards
         self._shown: OrderedDict[tuple[str, bytes], str | None] = OrderedDict()
         self._texts = texts
         self._denial_wait_s = denial_wait_s
@@ -134,7 +138,8 @@ class Decider:
                 unasked = "pinning"
                 message = _plain_denial(tool, hidden)
             else:
-                guarded = await self._guard_arguments(ctx, rules, tool, args)
+                size = len(call.arguments)
+                guarded = await self._guard_arguments(ctx, rules, tool, args, size)
                 asked = _policy_call(tool, args, guarded)
                 decision = rules.policy.decide(asked, session.policy)
                 session.policy = decision.session
@@ -289,15 +294,15 @@ class Decider:
             _log.warning("a denial is queued but not stored yet: the store is slow")
 
     async def _guard_arguments(
-        self, ctx: CallContext, rules: Rules, tool: str, args: dict[str, Any]
+        self, ctx: CallContext, rules: Rules, tool: str, args: dict[str, Any], size: int
     ) -> ArgumentVerdict | None:
         guards = rules.guards
         if guards is None:
             return None
-        verdict = guards.check_arguments(tool, args)
+        verdict = await self._guards.run(size, partial(guards.check_arguments, tool, args))
         if verdict.undecided:
             scores = await self._roles.tag(ctx, verdict.undecided)
-            verdict = guards.resolve(verdict, scores)
+            verdict = await self._guards.run(size, partial(guards.resolve, verdict, scores))
         return verdict
 
     async def _guard_result(
@@ -306,10 +311,10 @@ class Decider:
         guards = rules.guards
         if guards is None:
             return None
-        verdict = guards.check_result(text)
+        verdict = await self._guards.run(len(text), partial(guards.check_result, text))
         if verdict.undecided:
             scores = await self._roles.tag(ctx, verdict.undecided)
-            verdict = guards.resolve(verdict, scores)
+            verdict = await self._guards.run(len(text), partial(guards.resolve, verdict, scores))
         return verdict
 
     def _write(

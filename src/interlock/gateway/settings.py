@@ -33,5 +33,9 @@ class GatewaySettings(BaseModel):
     """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)
     """How long an answer waits for its denial to be stored."""
+    guard_threads: int = Field(default=2, ge=1, le=64)
+    """Threads in which content guards inspect long tool results and arguments."""
+    guard_wait_s: float = Field(default=60.0, gt=0)
+    """How long one inspection may take there, waiting included; then the text does not pass."""
     shared_sessions: bool = False
     """Several processes serve the same sessions: the store is asked at every request."""
