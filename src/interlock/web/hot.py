@@ -9,11 +9,15 @@ Decision record: docs/decisions/0002-http-server.md.
 Limits hold for both kinds of request: size of one header, of all headers, of the
 body, and the time a request may take to arrive. A refused request gets the handler's
 own error body, then the connection is drained for a moment and closed.
+
+A body that does not arrive together with its headers is collected only once the handler
+has admitted its sender: until then at most one read of the socket is held.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -24,17 +28,28 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-__all__ = ["HotHandler", "HotRequest", "HttpLimits", "Refusal", "hot_protocol", "sweep"]
+__all__ = [
+    "HotHandler",
+    "HotRequest",
+    "HttpLimits",
+    "Refusal",
+    "Rejection",
+    "hot_protocol",
+    "sweep",
+]
 
 Refusal = Literal[
     "bad_request", "headers_too_large", "body_too_large", "timeout", "incomplete", "overloaded"
 ]
 
 _LINGER_S = 2.0
+_DRAIN_S = 10.0
+"""A client that is still sending a body nobody wants gets this long to hear so."""
 _AHEAD_BYTES = 1 << 20
 """Of requests sent before the answer to an earlier one; more stays in the network."""
 _LENGTH_SIZE = len(b"content-length")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_JSON = b"content-type: application/json\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +66,30 @@ class HttpLimits:
     """How long a client may leave everything unread that was sent to it."""
 
 
+class Rejection(NamedTuple):
+    """The answer to a request whose body is not wanted."""
+
+    status: int
+    headers: bytes
+    """Complete lines, each ending in CRLF."""
+    body: bytes
+    linger_s: float = _DRAIN_S
+
+
 class HotHandler(Protocol):
     """What serves the hot routes."""
 
     def claim(self, method: bytes, url: bytes) -> object | None:
         """The route of a hot request, None to leave it to the ASGI app. Must not raise."""
+        ...
+
+    def admit(
+        self, request: "HotRequest", route: object
+    ) -> "Awaitable[Rejection | None] | Rejection | None":
+        """Whether the body of a request whose headers are there may be collected.
+
+        None: yes. An awaitable: reading stops until it is done. Neither may raise.
+        """
         ...
 
     async def serve(self, request: "HotRequest", route: object) -> None:
@@ -85,8 +119,11 @@ class HotRequest:
     """
 
     __slots__ = (
+        "_admitted",
+        "_asked",
         "_begun",
         "_chunked",
+        "_expects",
         "_parts",
         "_protocol",
         "body",
@@ -118,8 +155,11 @@ class HotRequest:
         route: object,
         keep_alive: bool,
         http10: bool,
+        expects: bool,
     ) -> None:
         self._protocol = protocol
+        self._admitted = self._asked = False
+        self._expects = expects
         self._parts: list[bytes] = []
         self._begun = False
         self._chunked = not http10
@@ -237,7 +277,7 @@ class HotProtocol(HttpToolsProtocol):
         self.running: HotRequest | None = None
         """The request whose task was started last; `cycle` may be one waiting behind it."""
         self.ahead = 0
-        self._late: Refusal | None = None
+        self._late: Rejection | None = None
         """To be said after the answers to the requests before it."""
         self._common: tuple[object, bytes] = (None, b"")
 
@@ -294,6 +334,13 @@ class HotProtocol(HttpToolsProtocol):
                 self.refuse("headers_too_large")
                 return
         super().data_received(data)
+        cycle = self.cycle
+        if (
+            isinstance(cycle, HotRequest)
+            and not (cycle.body_done or cycle._admitted)
+            and not self.refused
+        ):
+            self._admit(cycle)
         if self.pipeline:
             # As long as there is room we read on, because only so do we hear the client leave.
             self.ahead += len(data)
@@ -307,28 +354,29 @@ class HotProtocol(HttpToolsProtocol):
             self.refuse("bad_request")
 
     def refuse(self, reason: Refusal) -> None:
-        """Answers what cannot be read, stops reading, closes after a moment.
+        """Answers what cannot be read, stops reading, closes after a moment."""
+        status, body = self.handler.refuse(reason)
+        self._turn_away(Rejection(status, _JSON, body, _LINGER_S))
 
-        Requests before it that were complete are answered first.
-        """
+    def _turn_away(self, rejection: Rejection) -> None:
+        """Says so, stops reading, closes; requests before it that were complete come first."""
         self.refused = True
         if self.transport.is_closing():
             return
         running = self.running
         if running is not None and not running.response_complete:
-            self._late = reason
+            self._late = rejection
             return
-        status, body = self.handler.refuse(reason)
+        status, headers, body, linger_s = rejection
         cycle = self.cycle
         if cycle is None or not cycle.response_started or cycle.response_complete:
             self.transport.write(
-                b"%b%bcontent-type: application/json\r\nconnection: close\r\n"
-                b"content-length: %d\r\n\r\n%b"
-                % (STATUS_LINE[status], self.common_headers(), len(body), body)
+                b"%b%b%bconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+                % (STATUS_LINE[status], self.common_headers(), headers, len(body), body)
             )
         if isinstance(cycle, HotRequest):
             cycle.response_complete = True
-        self.loop.call_later(_LINGER_S, self.transport.close)
+        self.loop.call_later(linger_s, self.transport.close)
 
     def on_response_complete(self) -> None:
         """Starts the next request that waits, or says what was wrong with it."""
@@ -343,7 +391,7 @@ class HotProtocol(HttpToolsProtocol):
             return
         self._late = None
         self.pipeline.clear()
-        self.refuse(late)
+        self._turn_away(late)
 
     # parser events
 
@@ -395,9 +443,8 @@ class HotProtocol(HttpToolsProtocol):
             route=route,
             keep_alive=not http10 and self.parser.should_keep_alive(),
             http10=http10,
+            expects=self.expect_100_continue,
         )
-        if self.expect_100_continue:
-            self.transport.write(_CONTINUE)
         previous = self.cycle
         self.cycle = cycle  # type: ignore[assignment]
         if previous is None or previous.response_complete:
@@ -451,6 +498,45 @@ class HotProtocol(HttpToolsProtocol):
         cycle._begun = True
         if cycle.body_done:
             self._launch(cycle)
+        else:
+            self._continue(cycle)
+
+    def _admit(self, cycle: HotRequest) -> None:
+        """Asks once whether a body may be collected; until then nothing more of it is read."""
+        if cycle._asked:
+            self.flow.pause_reading()
+            return
+        cycle._asked = True
+        answer = self.handler.admit(cycle, cycle.route)
+        if answer is None:
+            cycle._admitted = True
+            self._continue(cycle)
+        elif isinstance(answer, Rejection):
+            self._turn_away(answer)
+        else:
+            self.flow.pause_reading()
+            task = self.loop.create_task(self._await_admission(cycle, answer))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _await_admission(
+        self, cycle: HotRequest, answer: Awaitable[Rejection | None]
+    ) -> None:
+        rejection = await answer
+        if cycle.disconnected or self.refused:
+            return
+        if rejection is not None and not cycle.body_done:
+            self._turn_away(rejection)
+        else:
+            cycle._admitted = True
+            self._continue(cycle)
+        self.flow.resume_reading()
+
+    def _continue(self, cycle: HotRequest) -> None:
+        """Lets a client that waits for it send the body, once its turn has come."""
+        if cycle._expects and cycle._begun and cycle._admitted and not cycle.body_done:
+            cycle._expects = False
+            self.transport.write(_CONTINUE)
 
     def _launch(self, cycle: HotRequest) -> None:
         task = self.loop.create_task(self._serve(cycle))

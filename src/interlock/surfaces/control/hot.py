@@ -8,7 +8,7 @@ hands the call to the gateway with a `Sink` on the connection. Everything else u
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from interlock.gateway.context import CallContext, Sink
@@ -33,7 +33,7 @@ from interlock.surfaces.control.envelope import (
 )
 from interlock.surfaces.control.headers import ConfigCache
 from interlock.surfaces.control.routing import Route, Router, refusal
-from interlock.web.hot import HotRequest, Refusal
+from interlock.web.hot import HotRequest, Refusal, Rejection
 
 __all__ = ["ControlHot", "DefaultProvider", "KeyLookup", "Tracer", "new_request_id", "status_of"]
 
@@ -183,6 +183,38 @@ class ControlHot:
         if len(self._claims) < 4096:
             self._claims[path] = route
         return route
+
+    def admit(
+        self, request: HotRequest, route: object
+    ) -> Awaitable[Rejection | None] | Rejection | None:
+        """Whether somebody with a valid key is sending the body."""
+        assert isinstance(route, Route)  # noqa: S101 - what `claim` returned
+        try:
+            given = credentials(read_headers(request.headers))
+            if self._keys.cached(given.gateway_key) is not None:
+                return None
+        except InterlockError as exc:
+            return self._rejection(exc, request, route)
+        return self._admitted(given.gateway_key, request, route)
+
+    async def _admitted(self, token: str, request: HotRequest, route: Route) -> Rejection | None:
+        try:
+            await self._keys.lookup(token)
+        except InterlockError as exc:
+            return self._rejection(exc, request, route)
+        except Exception:
+            request_id = new_request_id()
+            _log.exception("request %s failed", request_id)
+            answer = internal_error(request_id, route.format)
+            return Rejection(answer.status, header_lines(answer.headers), answer.body)
+        return None
+
+    def _rejection(self, exc: InterlockError, request: HotRequest, route: Route) -> Rejection:
+        if self._refused is not None:
+            self._refused(exc.error_code)
+        answer = error_response(exc, request_id=new_request_id(), format=route.format)
+        lines = header_lines(answer.headers) + self._cors(request)
+        return Rejection(answer.status, lines, answer.body)
 
     def refuse(self, reason: Refusal) -> tuple[int, bytes]:
         """Status and body for a request that could not be read."""
