@@ -22,6 +22,7 @@ from pydantic.fields import FieldInfo
 import interlock
 from interlock.app import build
 from interlock.app_settings import SECTIONS, AppSettings, BootstrapSettings, variables
+from interlock.cli.lazy import LazyGroup
 from interlock.cli.main import app as command_line
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.providers.catalog import BUILT_IN, DEFAULTS, KINDS
@@ -226,6 +227,8 @@ def _intro(model: type[BaseModel]) -> str:
 
 def _commands() -> str:
     root = typer.main.get_command(command_line)
+    if isinstance(root, LazyGroup):
+        root.load_all()
     lines = [
         "# Command line",
         _NOTE,
