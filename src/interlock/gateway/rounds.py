@@ -200,6 +200,10 @@ class Rounds:
 
     async def settle(self, run: Run) -> None:
         """Everything that must be written before the answer is complete."""
+        fsm = run.ctx.config.fsm
+        if not run.denials and (fsm.max_n_turns is None or run.allowed):
+            # Nothing to write: what was decided was stored when it was decided.
+            return
         async with self._sessions.locked(run.session):
             state = run.session.state
             if run.denials and run.allowed:
@@ -218,7 +222,6 @@ class Rounds:
                 )
                 del state.denied[:-50]
                 run.session.remember = True
-            fsm = run.ctx.config.fsm
             if fsm.max_n_turns is not None and state.turns >= fsm.max_n_turns and not run.allowed:
                 state.closed = True
         if run.denials:

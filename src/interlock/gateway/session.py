@@ -14,8 +14,6 @@ import asyncio
 import hashlib
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import ClassVar
 
 import msgspec
@@ -288,8 +286,7 @@ class Sessions:
             raise SessionNotFoundError(call.canonical)
         return await self.get(session_id, key, endpoint)
 
-    @asynccontextmanager
-    async def locked(self, live: LiveSession) -> AsyncIterator[None]:
+    def locked(self, live: LiveSession) -> "_Locked":
         """One change of a session at a time; what was changed is stored at the end.
 
         Held while results are taken in and while a call is decided, never while a model
@@ -300,6 +297,10 @@ class Sessions:
         Raises:
             SessionBusyError: somebody else held it for too long.
         """
+        return _Locked(self, live)
+
+    async def enter(self, live: LiveSession) -> None:
+        """Takes the lock of a session; see `locked`."""
         lock = live.lock
         if lock.locked():
             try:
@@ -309,14 +310,20 @@ class Sessions:
                 raise SessionBusyError(live.id) from None
         else:
             await lock.acquire()
-        try:
-            if self._shared and live.id in self._live:
+        if self._shared and live.id in self._live:
+            try:
                 await self._reload(live)
-            yield
-            if live.remember:
+            except BaseException:
+                lock.release()
+                raise
+
+    async def leave(self, live: LiveSession, *, changed: bool) -> None:
+        """Gives the lock back, and stores what is to be remembered if it was `changed`."""
+        try:
+            if changed and live.remember:
                 await self._save(live)
         finally:
-            lock.release()
+            live.lock.release()
 
     async def _save(self, live: LiveSession) -> None:
         """Stores what must be remembered; waits for the store only when it is shared."""
@@ -385,3 +392,22 @@ class Sessions:
         if record is not None:
             live.replace(_decode(record.state))
             live.remember = True
+
+
+class _Locked:
+    """A session under its lock, for `async with`; an exception inside stores nothing.
+
+    A class, because a generator would cost more than everything that happens under it.
+    """
+
+    __slots__ = ("_live", "_sessions")
+
+    def __init__(self, sessions: Sessions, live: LiveSession) -> None:
+        self._sessions = sessions
+        self._live = live
+
+    async def __aenter__(self) -> None:
+        await self._sessions.enter(self._live)
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        await self._sessions.leave(self._live, changed=kind is None)

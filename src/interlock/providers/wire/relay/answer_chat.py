@@ -20,10 +20,12 @@ from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_a
 from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
-__all__ = ["ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
+__all__ = ["CALL_MARKERS", "ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
 
-_MARKERS = (b"tool_calls", b"function_call")
+CALL_MARKERS = (b"tool_calls", b"function_call")
+"""For `clear`: what the bytes of anything that calls contain."""
 _CALLED = ("tool_calls", "function_call")
+_DEEP = (dict, list)
 _KEPT = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 
 
@@ -48,7 +50,7 @@ _quick = msgspec.json.Decoder(_Quick)
 
 def open_chat(body: bytes) -> "ChatAnswer":
     """Opens an answer, no deeper than it must. Raises `MalformedAnswerError`."""
-    if clear(body, _MARKERS):
+    if clear(body, CALL_MARKERS):
         try:
             if not body.isascii():
                 body.decode()
@@ -116,13 +118,17 @@ def strip_calls(tree: Tree, *, keep: Tree | None = None) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, list):
-            stack += node
-        elif isinstance(node, dict):
-            for name in _CALLED:
-                if node.get(name) and node is not keep:
-                    del node[name]
-                    found = True
-            stack += [v for k, v in node.items() if node is not keep or k not in _CALLED]
+            stack += [v for v in node if isinstance(v, _DEEP)]
+            continue
+        for name in _CALLED:
+            if node.get(name) and node is not keep:
+                del node[name]
+                found = True
+        stack += [
+            v
+            for k, v in node.items()
+            if isinstance(v, _DEEP) and (node is not keep or k not in _CALLED)
+        ]
     return found
 
 
