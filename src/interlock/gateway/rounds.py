@@ -121,7 +121,7 @@ class Rounds:
         if run.route is None:
             model = ctx.head.model.split(",", 1)[0].strip()
             route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
-            run.route = permitted(route, ctx.key)
+            run.route = permitted(route, ctx.key) if ctx.key.scopes else route
         run.uncounted = False
         try:
             reply = await self._upstreams.send(

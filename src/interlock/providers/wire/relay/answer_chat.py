@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.providers.wire.model import StopReason, ToolCall, Usage
 from interlock.providers.wire.relay.answers import (
@@ -38,11 +39,26 @@ class _Choice(Struct):
     message: _Message | None = None
 
 
+class _Details(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Counts(Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
 class _Quick(Struct):
+    """The usual answer. One that differs, if only in a type, is opened slowly."""
+
     choices: list[_Choice]
     id: str | None = None
     model: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: _Counts | None = None
 
 
 _quick = msgspec.json.Decoder(_Quick)
@@ -64,11 +80,25 @@ def open_chat(body: bytes) -> "ChatAnswer":
                 tree=None,
                 calls=(),
                 stop=CHAT_STOPS.get(reason or "", StopReason.END),
-                usage=chat_usage(quick.usage) if quick.usage else None,
+                usage=_usage(quick.usage) if quick.usage is not None else None,
                 model=quick.model or "",
                 response_id=quick.id or "",
             )
     return _open_slowly(body)
+
+
+def _usage(counts: _Counts) -> Usage:
+    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
+    usage = Usage(input=max(counts.prompt_tokens, 0), output=max(counts.completion_tokens, 0))
+    if prompt is None and completion is None:
+        return usage
+    read, write = (prompt.cached_tokens, prompt.cache_write_tokens) if prompt else (0, 0)
+    return replace(
+        usage,
+        cache_read=max(read or 0, 0),
+        cache_write=max(write or 0, 0),
+        reasoning=max((completion.reasoning_tokens if completion else 0) or 0, 0),
+    )
 
 
 def _open_slowly(body: bytes) -> "ChatAnswer":
@@ -181,6 +211,8 @@ class ChatAnswer:
         stop: StopReason | None = None,
     ) -> bytes:
         """See `Answer.finish`."""
+        if not (self.calls or extra_text or usage or stop):
+            return self._body
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )
