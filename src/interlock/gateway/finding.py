@@ -27,8 +27,10 @@ class SessionFinder:
     async def session_of(self, ctx: CallContext) -> LiveSession:
         """The session of the request, a new one if nothing names one (gateway.md, 7.2)."""
         head = ctx.head
-        named = [call for item in head.results if (call := parse_call_id(item.call_id))]
+        named: list[CallId] = []
         by_call: LiveSession | None = None
+        if head.results:
+            named = [call for item in head.results if (call := parse_call_id(item.call_id))]
         if named:
             by_call = await self._of_calls(ctx, named)
         if ctx.session_header:
@@ -46,9 +48,10 @@ class SessionFinder:
         if ctx.client_session and ctx.config.endpoint == "code":
             hint = ctx.client_session
             return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint)
-        earlier = await self._of_history(ctx)
-        if earlier is not None:
-            return earlier
+        if head.has_history:
+            earlier = await self._of_history(ctx)
+            if earlier is not None:
+                return earlier
         now = self._clock.now().timestamp()
         return self._sessions.create(ctx.key, ctx.config.endpoint, now)
 
@@ -59,8 +62,6 @@ class SessionFinder:
         keeps the labels of that conversation.
         """
         head = ctx.head
-        if not head.has_history:
-            return None
         for call_id in called_ids(head.format, head.body):
             ours = parse_call_id(call_id)
             if ours is None:

@@ -99,7 +99,10 @@ class Preparer:
         head = ctx.head
         reinsert: list[Reinsert] = []
         mapping: Callable[[str], str] | None = None
-        prepend, tools = await self._responses.history(ctx)
+        prepend: Sequence[Any] = ()
+        tools: Sequence[Any] | None = None
+        if head.previous_response_id:
+            prepend, tools = await self._responses.history(ctx)
         if head.has_history or prepend:
             await self._earlier(ctx, rules, prepend, results)
             calls = session.state.calls
@@ -121,13 +124,16 @@ class Preparer:
                 )
                 after = upstream_id(item.after)
                 reinsert.append(Reinsert(after_call_id=after, call=call, denial=item.message))
+        dropped: frozenset[str] = frozenset()
+        if head.tools and ctx.config.fsm.min_num_tools_for_filtering is not None:
+            dropped = await self._filtered(ctx)
         return Edits(
             upstream_id=mapping,
             results=results,
             reinsert=reinsert,
             prepend=prepend,
             tools=tools,
-            drop_tools=await self._filtered(ctx),
+            drop_tools=dropped,
             overrides=ctx.config.llm.get("pllm", {}),
             ask_usage=head.stream and not head.wants_usage,
             native_client=ctx.native_client,

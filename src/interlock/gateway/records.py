@@ -12,7 +12,7 @@ from msgspec import Struct, field
 __all__ = ["DecisionRecord", "Recorder", "SessionRecord", "StoredResponse", "UsageRecord"]
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One HTTP request that reached a model, or tried to."""
 
     request_id: str
@@ -89,7 +89,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
 
 
-class SessionRecord(Struct, frozen=True, kw_only=True):
+class SessionRecord(Struct, frozen=True, kw_only=True, gc=False):
     """State of a session that must survive a restart. `state` is msgpack of the gateway's own."""
 
     id: str

@@ -121,7 +121,7 @@ class Rounds:
         if run.route is None:
             model = ctx.head.model.split(",", 1)[0].strip()
             route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
-            run.route = permitted(route, ctx.key)
+            run.route = permitted(route, ctx.key) if ctx.key.scopes else route
         run.uncounted = False
         try:
             reply = await self._upstreams.send(
@@ -200,6 +200,10 @@ class Rounds:
 
     async def settle(self, run: Run) -> None:
         """Everything that must be written before the answer is complete."""
+        fsm = run.ctx.config.fsm
+        if not run.denials and (fsm.max_n_turns is None or run.allowed):
+            # Nothing to write: what was decided was stored when it was decided.
+            return
         async with self._sessions.locked(run.session):
             state = run.session.state
             if run.denials and run.allowed:
@@ -218,7 +222,6 @@ class Rounds:
                 )
                 del state.denied[:-50]
                 run.session.remember = True
-            fsm = run.ctx.config.fsm
             if fsm.max_n_turns is not None and state.turns >= fsm.max_n_turns and not run.allowed:
                 state.closed = True
         if run.denials:

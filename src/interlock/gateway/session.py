@@ -15,8 +15,6 @@ import asyncio
 import hashlib
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import ClassVar
 
 from interlock.gateway.ids import CallId, SessionIds, new_call_id
@@ -219,8 +217,7 @@ class Sessions:
             raise SessionNotFoundError(call.canonical)
         return await self.get(session_id, key, endpoint)
 
-    @asynccontextmanager
-    async def locked(self, live: LiveSession) -> AsyncIterator[None]:
+    def locked(self, live: LiveSession) -> "_Locked":
         """One change of a session at a time; what was changed is stored at the end.
 
         Held while results are taken in and while a call is decided, never while a model
@@ -233,6 +230,10 @@ class Sessions:
                 merged.
             StoreUnavailable: the store is shared and does not answer.
         """
+        return _Locked(self, live)
+
+    async def enter(self, live: LiveSession) -> None:
+        """Takes the lock of a session; see `locked`."""
         lock = live.lock
         if lock.locked():
             try:
@@ -242,14 +243,20 @@ class Sessions:
                 raise SessionBusyError(live.id) from None
         else:
             await lock.acquire()
-        try:
-            if self._shared:
+        if self._shared:
+            try:
                 await self._reload(live)
-            yield
-            if live.remember:
+            except BaseException:
+                lock.release()
+                raise
+
+    async def leave(self, live: LiveSession, *, changed: bool) -> None:
+        """Gives the lock back, and stores what is to be remembered if it was `changed`."""
+        try:
+            if changed and live.remember:
                 await self._save(live)
         finally:
-            lock.release()
+            live.lock.release()
 
     async def _save(self, live: LiveSession) -> None:
         """Stores what must be remembered; waits for the store only when it is shared."""
@@ -373,3 +380,22 @@ def _free_counter(state: SessionState) -> int:
         counter = int.from_bytes(random_bytes(2))
         if new_call_id(state.id, "compact", counter) not in state.calls:
             return counter
+
+
+class _Locked:
+    """A session under its lock, for `async with`; an exception inside stores nothing.
+
+    A class, because a generator would cost more than everything that happens under it.
+    """
+
+    __slots__ = ("_live", "_sessions")
+
+    def __init__(self, sessions: Sessions, live: LiveSession) -> None:
+        self._sessions = sessions
+        self._live = live
+
+    async def __aenter__(self) -> None:
+        await self._sessions.enter(self._live)
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        await self._sessions.leave(self._live, changed=kind is None)

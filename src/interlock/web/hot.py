@@ -20,13 +20,15 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
     RequestResponseCycle,
 )
 from uvicorn.server import ServerState
+
+from interlock.web.hot_request import HotHead, HotRequest
+from interlock.web.known_head import KnownHead
 
 __all__ = [
     "HotHandler",
@@ -84,15 +86,15 @@ class HotHandler(Protocol):
         ...
 
     def admit(
-        self, request: "HotRequest", route: object
-    ) -> "Awaitable[Rejection | None] | Rejection | None":
+        self, request: HotRequest, route: object
+    ) -> Awaitable[Rejection | None] | Rejection | None:
         """Whether the body of a request whose headers are there may be collected.
 
         None: yes. An awaitable: reading stops until it is done. Neither may raise.
         """
         ...
 
-    async def serve(self, request: "HotRequest", route: object) -> None:
+    async def serve(self, request: HotRequest, route: object) -> None:
         """Answers the request. Cancelled when the client goes away."""
         ...
 
@@ -101,156 +103,16 @@ class HotHandler(Protocol):
         ...
 
 
-class _Nothing:
-    """Stands in for the event that ASGI cycles wait on."""
+class _Door:
+    """Whether the rest of a body may come in; only for bodies that came in pieces."""
 
-    def set(self) -> None:
-        """Nobody waits."""
+    __slots__ = ("cycle", "expects", "open")
 
-
-_NOTHING = _Nothing()
-
-
-class HotRequest:
-    """One hot request and the way to answer it.
-
-    `headers` are (lower-case name, value) pairs as received, `body` is complete when
-    `serve` runs. Answer with `respond`, or with `start_stream`, `write`, `end_stream`.
-    """
-
-    __slots__ = (
-        "_admitted",
-        "_asked",
-        "_begun",
-        "_chunked",
-        "_expects",
-        "_parts",
-        "_protocol",
-        "body",
-        "body_done",
-        "disconnected",
-        "flow",
-        "headers",
-        "keep_alive",
-        "last_write",
-        "message_event",
-        "method",
-        "more_body",
-        "response_complete",
-        "response_started",
-        "route",
-        "size",
-        "task",
-        "transport",
-        "url",
-    )
-
-    def __init__(
-        self,
-        protocol: "HotProtocol",
-        *,
-        method: bytes,
-        url: bytes,
-        headers: list[tuple[bytes, bytes]],
-        route: object,
-        keep_alive: bool,
-        http10: bool,
-        expects: bool,
-    ) -> None:
-        self._protocol = protocol
-        self._admitted = self._asked = False
-        self._expects = expects
-        self._parts: list[bytes] = []
-        self._begun = False
-        self._chunked = not http10
-        self.transport: asyncio.Transport = protocol.transport
-        self.flow: FlowControl = protocol.flow
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.route = route
-        self.keep_alive = keep_alive
-        self.body = b""
-        self.size = 0
-        self.body_done = False
-        self.more_body = True
-        self.disconnected = False
-        self.response_started = False
-        self.response_complete = False
-        self.task: asyncio.Task[None] | None = None
-        self.message_event = _NOTHING
-        self.last_write = 0.0
-
-    @property
-    def peer(self) -> str:
-        """Address of the other end, for logs."""
-        client = self._protocol.client
-        return client[0] if client else ""
-
-    def respond(self, status: int, headers: bytes, body: bytes) -> None:
-        """Sends a whole answer. `headers` are complete lines, each ending in CRLF."""
-        if self.disconnected:
-            return
-        self.response_started = self.response_complete = True
-        tail = b"" if self.keep_alive else b"connection: close\r\n"
-        self.transport.write(
-            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (STATUS_LINE[status], self._protocol.common_headers(), headers, tail, len(body), body)
-        )
-        self._finished()
-
-    def start_stream(self, status: int, headers: bytes) -> None:
-        """Sends the head of a streamed answer."""
-        if self.disconnected:
-            return
-        self.response_started = True
-        if not self._chunked:
-            self.keep_alive = False
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        tail = b"" if self.keep_alive else b"connection: close\r\n"
-        self.transport.write(
-            b"%b%b%b%b%b\r\n"
-            % (STATUS_LINE[status], self._protocol.common_headers(), headers, framing, tail)
-        )
-
-    def write(self, data: bytes) -> None:
-        """Sends a piece of a streamed answer; never blocks, see `drain`."""
-        if self.disconnected or not data:
-            return
-        self.last_write = self._protocol.loop.time()
-        if self._chunked:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self.transport.write(data)
-
-    @property
-    def must_drain(self) -> bool:
-        """The client reads slower than we write: `await drain()` before more."""
-        return self.flow.write_paused
-
-    async def drain(self) -> None:
-        """Waits until the transport's buffer is small again."""
-        await self.flow.drain()
-
-    def end_stream(self) -> None:
-        """Ends a streamed answer."""
-        if self.disconnected:
-            return
-        self.response_complete = True
-        if self._chunked:
-            self.transport.write(b"0\r\n\r\n")
-        self._finished()
-
-    def abort(self) -> None:
-        """Breaks the connection: the client must not take what it got for an answer."""
-        self.response_complete = True
-        if not self.transport.is_closing():
-            self.transport.abort()
-
-    def _finished(self) -> None:
-        if not self.keep_alive:
-            self.transport.close()
-        self._protocol.on_response_complete()
+    def __init__(self, cycle: HotRequest, *, expects: bool) -> None:
+        self.cycle = cycle
+        self.expects = expects
+        """The client waits to be told to go on."""
+        self.open = False
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -277,9 +139,15 @@ class HotProtocol(HttpToolsProtocol):
         self.running: HotRequest | None = None
         """The request whose task was started last; `cycle` may be one waiting behind it."""
         self.ahead = 0
+        self._door: _Door | None = None
         self._late: Rejection | None = None
         """To be said after the answers to the requests before it."""
         self._common: tuple[object, bytes] = (None, b"")
+        self._between = True
+        """Nothing of the next request has come yet."""
+        self._fresh: bytes | None = None
+        """What is being parsed, if it begins with a request."""
+        self._known: KnownHead | None = None
 
     def common_headers(self) -> bytes:
         """The server's own headers (`date`), as header lines."""
@@ -328,18 +196,21 @@ class HotProtocol(HttpToolsProtocol):
         """Feeds the parser; nothing is parsed once a request was refused."""
         if self.refused:
             return
+        if self._between:
+            known = self._known
+            body = known.body_of(data) if known is not None else None
+            if known is not None and body is not None and self._again(known.head, body):
+                return
+            self._fresh = data
         if self.in_headers:
             self.header_size += len(data)
             if self.header_size > 2 * self.limits.headers_bytes:
                 self.refuse("headers_too_large")
                 return
         super().data_received(data)
+        self._fresh = None
         cycle = self.cycle
-        if (
-            isinstance(cycle, HotRequest)
-            and not (cycle.body_done or cycle._admitted)
-            and not self.refused
-        ):
+        if isinstance(cycle, HotRequest) and not (cycle.body_done or self.refused):
             self._admit(cycle)
         if self.pipeline:
             # As long as there is room we read on, because only so do we hear the client leave.
@@ -403,6 +274,7 @@ class HotProtocol(HttpToolsProtocol):
         self.header_size = 0
         self.body_size = 0
         self.in_headers = True
+        self._between = False
         self.began = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -435,16 +307,12 @@ class HotProtocol(HttpToolsProtocol):
             self.refuse("overloaded")
             return
         http10 = self.parser.get_http_version() == "1.0"
-        cycle = HotRequest(
-            self,
-            method=method,
-            url=self.url,
-            headers=self.headers,
-            route=route,
-            keep_alive=not http10 and self.parser.should_keep_alive(),
-            http10=http10,
-            expects=self.expect_100_continue,
-        )
+        head = HotHead(method, self.url, self.headers, route)
+        keep_alive = not http10 and self.parser.should_keep_alive()
+        cycle = HotRequest(self, head, keep_alive=keep_alive, http10=http10)
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None and keep_alive:
+            self._known = KnownHead.of(fresh, head, body_limit=self.limits.body_bytes)
         previous = self.cycle
         self.cycle = cycle  # type: ignore[assignment]
         if previous is None or previous.response_complete:
@@ -469,6 +337,7 @@ class HotProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is complete."""
         self.began = None
+        self._between = True
         if self.refused:
             return
         cycle = self.cycle
@@ -482,6 +351,22 @@ class HotProtocol(HttpToolsProtocol):
         cycle.body_done = True
         if cycle._begun:
             self._launch(cycle)
+
+    def _again(self, head: HotHead, body: bytes) -> bool:
+        """A whole request with a head that is known; False: it must be parsed after all."""
+        previous = self.cycle
+        if previous is not None and not previous.response_complete:
+            return False
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            return False
+        self._unset_keepalive_if_required()
+        cycle = HotRequest(self, head, keep_alive=True, http10=False)
+        cycle.body = body
+        cycle.more_body = False
+        cycle.body_done = cycle._begun = True
+        self.cycle = cycle  # type: ignore[assignment]
+        self._launch(cycle)
+        return True
 
     def _to_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -503,39 +388,43 @@ class HotProtocol(HttpToolsProtocol):
 
     def _admit(self, cycle: HotRequest) -> None:
         """Asks once whether a body may be collected; until then nothing more of it is read."""
-        if cycle._asked:
-            self.flow.pause_reading()
+        door = self._door
+        if door is not None and door.cycle is cycle:
+            if not door.open:
+                self.flow.pause_reading()
             return
-        cycle._asked = True
-        answer = self.handler.admit(cycle, cycle.route)
+        door = self._door = _Door(cycle, expects=self.expect_100_continue)
+        answer = self.handler.admit(cycle, cycle.head.route)
         if answer is None:
-            cycle._admitted = True
+            door.open = True
             self._continue(cycle)
         elif isinstance(answer, Rejection):
             self._turn_away(answer)
         else:
             self.flow.pause_reading()
-            task = self.loop.create_task(self._await_admission(cycle, answer))
+            task = self.loop.create_task(self._await_admission(door, answer))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    async def _await_admission(
-        self, cycle: HotRequest, answer: Awaitable[Rejection | None]
-    ) -> None:
+    async def _await_admission(self, door: _Door, answer: Awaitable[Rejection | None]) -> None:
         rejection = await answer
+        cycle = door.cycle
         if cycle.disconnected or self.refused:
             return
         if rejection is not None and not cycle.body_done:
             self._turn_away(rejection)
         else:
-            cycle._admitted = True
+            door.open = True
             self._continue(cycle)
         self.flow.resume_reading()
 
     def _continue(self, cycle: HotRequest) -> None:
         """Lets a client that waits for it send the body, once its turn has come."""
-        if cycle._expects and cycle._begun and cycle._admitted and not cycle.body_done:
-            cycle._expects = False
+        door = self._door
+        if door is None or door.cycle is not cycle or not (door.open and door.expects):
+            return
+        if cycle._begun and not cycle.body_done:
+            door.expects = False
             self.transport.write(_CONTINUE)
 
     def _launch(self, cycle: HotRequest) -> None:
@@ -547,7 +436,7 @@ class HotProtocol(HttpToolsProtocol):
 
     async def _serve(self, cycle: HotRequest) -> None:
         try:
-            await self.handler.serve(cycle, cycle.route)
+            await self.handler.serve(cycle, cycle.head.route)
         except asyncio.CancelledError:
             if not cycle.disconnected and not self.refused:
                 cycle.abort()

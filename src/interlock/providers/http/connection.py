@@ -255,6 +255,9 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             raise _StopParsingError
+        if exchange.pushes:
+            exchange.parts.append(data)
+            return
         try:
             exchange.body(data)
         except InflateError as error:

@@ -84,7 +84,6 @@ class Exchange:
         "_inflater",
         "_limit",
         "_link",
-        "_parts",
         "_paused",
         "_sink",
         "_size",
@@ -97,6 +96,8 @@ class Exchange:
         "fault",
         "headers",
         "on_done",
+        "parts",
+        "pushes",
         "raw",
         "released",
         "status",
@@ -120,7 +121,10 @@ class Exchange:
         self._total = deadline
         self._link: Link | None = None
         self._inflater: Inflater | None = None
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
+        """What has come and was not taken yet."""
+        self.pushes = False
+        """Pieces need nothing but to be added to `parts`: a subscriber gets them by `flush`."""
         self._size = 0
         self._paused = False
         self._begun = False
@@ -173,11 +177,10 @@ class Exchange:
             data = self._inflater.feed(data)
             if not data:
                 return
+        self.parts.append(data)
         if self._sink is not None:
             # Pieces of one read go on together: see `flush`.
-            self._parts.append(data)
             return
-        self._parts.append(data)
         self._size += len(data)
         if self._streaming:
             waiter = self._waiter
@@ -227,16 +230,21 @@ class Exchange:
 
         Raises TransportError. Cancelled: the connection is closed at once.
         """
-        if not self.done and not (self._streaming and self._parts):
-            await self._wait()
-        if self.fault is not None and not (self._streaming and self._parts):
+        if not self.done and not (self._streaming and self.parts):
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
+        if self.fault is not None and not (self._streaming and self.parts):
             raise self.fault
 
     def collected(self) -> bytes:
         """The whole body of an answer that was opened without streaming."""
-        parts = self._parts
+        parts = self.parts
         if len(parts) != 1:
-            self._parts = parts = [b"".join(parts)]
+            self.parts = parts = [b"".join(parts)]
         return parts[0]
 
     async def take(self) -> bytes:
@@ -244,12 +252,12 @@ class Exchange:
 
         Raises TransportError once the bytes before the failure were taken.
         """
-        if not self._parts and not self.done:
+        if not self.parts and not self.done:
             await self._wait()
-        parts = self._parts
+        parts = self.parts
         if parts:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._parts = []
+            self.parts = []
             self._size = 0
             if self._paused:
                 self.resume()
@@ -263,21 +271,22 @@ class Exchange:
 
         The sink uses `pause` and `resume` for back-pressure. Not to be mixed with `take`.
         """
-        parts, self._parts, self._size = self._parts, [], 0
+        parts, self.parts, self._size = self.parts, [], 0
         if parts:
             sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
         if self.done:
             sink.end(self.fault)
             return
         self._sink = sink
+        self.pushes = self._begun and self._inflater is None
         if self._paused:
             self.resume()
 
     def flush(self) -> None:
         """Hands the pieces of one read to the subscriber; called when it has been parsed."""
-        parts = self._parts
+        parts = self.parts
         if self._sink is not None and parts:
-            self._parts = []
+            self.parts = []
             self._sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def pause(self) -> None:
@@ -297,8 +306,9 @@ class Exchange:
 
     def close(self) -> None:
         """Gives the answer up; closes the connection unless the answer was complete."""
-        self._parts = []
+        self.parts = []
         self._sink = None
+        self.pushes = False
         if not self.done:
             link = self._link
             if link is not None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.providers.wire.model import StopReason, ToolCall, Usage
 from interlock.providers.wire.relay.answers import (
@@ -20,10 +21,12 @@ from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_a
 from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
-__all__ = ["ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
+__all__ = ["CALL_MARKERS", "ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
 
-_MARKERS = (b"tool_calls", b"function_call")
+CALL_MARKERS = (b"tool_calls", b"function_call")
+"""For `clear`: what the bytes of anything that calls contain."""
 _CALLED = ("tool_calls", "function_call")
+_DEEP = (dict, list)
 _KEPT = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 
 
@@ -36,11 +39,26 @@ class _Choice(Struct):
     message: _Message | None = None
 
 
+class _Details(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Counts(Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
 class _Quick(Struct):
+    """The usual answer. One that differs, if only in a type, is opened slowly."""
+
     choices: list[_Choice]
     id: str | None = None
     model: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: _Counts | None = None
 
 
 _quick = msgspec.json.Decoder(_Quick)
@@ -48,7 +66,7 @@ _quick = msgspec.json.Decoder(_Quick)
 
 def open_chat(body: bytes) -> "ChatAnswer":
     """Opens an answer, no deeper than it must. Raises `MalformedAnswerError`."""
-    if clear(body, _MARKERS):
+    if clear(body, CALL_MARKERS):
         try:
             if not body.isascii():
                 body.decode()
@@ -62,11 +80,25 @@ def open_chat(body: bytes) -> "ChatAnswer":
                 tree=None,
                 calls=(),
                 stop=CHAT_STOPS.get(reason or "", StopReason.END),
-                usage=chat_usage(quick.usage) if quick.usage else None,
+                usage=_usage(quick.usage) if quick.usage is not None else None,
                 model=quick.model or "",
                 response_id=quick.id or "",
             )
     return _open_slowly(body)
+
+
+def _usage(counts: _Counts) -> Usage:
+    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
+    usage = Usage(input=max(counts.prompt_tokens, 0), output=max(counts.completion_tokens, 0))
+    if prompt is None and completion is None:
+        return usage
+    read, write = (prompt.cached_tokens, prompt.cache_write_tokens) if prompt else (0, 0)
+    return replace(
+        usage,
+        cache_read=max(read or 0, 0),
+        cache_write=max(write or 0, 0),
+        reasoning=max((completion.reasoning_tokens if completion else 0) or 0, 0),
+    )
 
 
 def _open_slowly(body: bytes) -> "ChatAnswer":
@@ -116,13 +148,17 @@ def strip_calls(tree: Tree, *, keep: Tree | None = None) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, list):
-            stack += node
-        elif isinstance(node, dict):
-            for name in _CALLED:
-                if node.get(name) and node is not keep:
-                    del node[name]
-                    found = True
-            stack += [v for k, v in node.items() if node is not keep or k not in _CALLED]
+            stack += [v for v in node if isinstance(v, _DEEP)]
+            continue
+        for name in _CALLED:
+            if node.get(name) and node is not keep:
+                del node[name]
+                found = True
+        stack += [
+            v
+            for k, v in node.items()
+            if isinstance(v, _DEEP) and (node is not keep or k not in _CALLED)
+        ]
     return found
 
 
@@ -175,6 +211,8 @@ class ChatAnswer:
         stop: StopReason | None = None,
     ) -> bytes:
         """See `Answer.finish`."""
+        if not (self.calls or extra_text or usage or stop):
+            return self._body
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )

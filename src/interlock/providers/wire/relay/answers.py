@@ -65,7 +65,12 @@ def clear(body: bytes, markers: Sequence[bytes]) -> bool:
 
     ASCII characters have an escaped spelling only as `\u00xx`.
     """
-    return b"\\u00" not in body and not any(marker in body for marker in markers)
+    if b"\\u00" in body:
+        return False
+    for marker in markers:  # noqa: SIM110 - twice as fast as `any` over a generator
+        if marker in body:
+            return False
+    return True
 
 
 def open_tree(body: bytes) -> tuple[Tree, bool]:

@@ -375,6 +375,8 @@ def _fields(block: bytes, *, first: bool) -> tuple[bytes, bytes | None, list[byt
 
     `id` and `retry` are left out: a client that keeps them fails on a later comment (8.5).
     """
+    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2:
+        return b"", block[6:-2], [], True
     name = b""
     data: list[bytes] = []
     comments: list[bytes] = []

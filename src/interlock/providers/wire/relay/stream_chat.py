@@ -13,8 +13,12 @@ from typing import Any
 from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.exchange import Ended, Head
 from interlock.providers.wire.model import Fault, StopReason, ToolCall, Usage
-from interlock.providers.wire.relay.answer_chat import assistant_message, strip_calls
-from interlock.providers.wire.relay.answers import array, mapping
+from interlock.providers.wire.relay.answer_chat import (
+    CALL_MARKERS,
+    assistant_message,
+    strip_calls,
+)
+from interlock.providers.wire.relay.answers import array, clear, mapping
 from interlock.providers.wire.relay.calls import CallIds, chat_call
 from interlock.providers.wire.relay.chat_call import ChatCall
 from interlock.providers.wire.relay.events import (
@@ -87,16 +91,18 @@ class ChatRelay(EventRelay):
             return
         choices = array(tree, "choices")
         self._note(tree)
-        changed = strip_calls({n: v for n, v in tree.items() if n != "choices"})
-        if changed:
+        calls = not clear(event.raw, CALL_MARKERS)
+        if calls and strip_calls({n: v for n, v in tree.items() if n != "choices"}):
             raise MalformedAnswerError("the upstream sent tool calls outside of a choice")
         if not choices:
             self._aside(event)
             return
         now: list[Tree] = []
         ends: list[Tree] = []
+        changed = False
+        alone = len(choices) == 1
         for choice in choices:
-            changed |= self._choice(choice, event, now, ends, alone=len(choices) == 1)
+            changed |= self._choice(choice, event, now, ends, alone=alone, calls=calls)
         if ends:
             self._end(event, ends, whole=not now and len(ends) == len(choices) and not changed)
         if now:
@@ -123,14 +129,24 @@ class ChatRelay(EventRelay):
             self._emit(event.raw)
 
     def _choice(
-        self, choice: Tree, event: Event, now: list[Tree], ends: list[Tree], *, alone: bool
+        self,
+        choice: Tree,
+        event: Event,
+        now: list[Tree],
+        ends: list[Tree],
+        *,
+        alone: bool,
+        calls: bool,
     ) -> bool:
-        """Sorts one choice of a chunk; whether it had to be taken apart."""
+        """Sorts one choice of a chunk; whether it had to be taken apart.
+
+        `calls` is False where the bytes of the event prove that it has no calls anywhere.
+        """
         index = choice.get("index", 0)
         if not isinstance(index, int):
             raise MalformedAnswerError("the upstream's `index` of a choice is not a number")
         delta = mapping(choice, "delta")
-        changed = strip_calls(choice, keep=delta)
+        changed = calls and strip_calls(choice, keep=delta)
         reason = choice.get("finish_reason")
         fragments = array(delta, "tool_calls")
         legacy = mapping(delta, "function_call")
