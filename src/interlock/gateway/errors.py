@@ -1,11 +1,13 @@
 """What can go wrong at the door itself."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
     "DualUnavailableError",
+    "MissingToolResultsError",
     "MixedSessionsError",
     "NotApplicableError",
     "SessionArchMismatchError",
@@ -36,6 +38,21 @@ class MixedSessionsError(InterlockError):
 
     def __init__(self) -> None:
         super().__init__("the tool results of this request belong to different sessions")
+
+
+class MissingToolResultsError(InterlockError):
+    """Some of the tool calls of one assistant message are answered and others are not."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "missing_tool_results"
+
+    def __init__(self, call_ids: Sequence[str]) -> None:
+        missing = ", ".join(f"`{call_id}`" for call_id in call_ids)
+        super().__init__(
+            f"the results of some tool calls are missing: {missing}",
+            hint="answer every call of the last assistant message, or go on with a user message",
+            details={"missing": list(call_ids)},
+        )
 
 
 class ToolCallNotFoundError(InterlockError):

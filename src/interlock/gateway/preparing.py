@@ -11,7 +11,11 @@ import msgspec
 from interlock.gateway.config import FsmConfig
 from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider
-from interlock.gateway.errors import SessionArchMismatchError, ToolNotAllowedError
+from interlock.gateway.errors import (
+    MissingToolResultsError,
+    SessionArchMismatchError,
+    ToolNotAllowedError,
+)
 from interlock.gateway.ids import parse_call_id, upstream_alias
 from interlock.gateway.ledger import Meter
 from interlock.gateway.pinning import ToolPins
@@ -23,7 +27,7 @@ from interlock.gateway.session import LiveSession, SessionNotFoundError
 from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.model import Text, ToolCall
 from interlock.providers.wire.registry import FORMATS
-from interlock.providers.wire.relay.called import given_results
+from interlock.providers.wire.relay.called import given_results, last_called
 
 __all__ = ["Preparer"]
 
@@ -48,6 +52,12 @@ class Preparer:
         head, config = ctx.head, ctx.config
         if session.state.arch != config.arch:
             raise SessionArchMismatchError(session.state.arch, config.arch)
+        prepend: Sequence[Any] = ()
+        earlier_tools: Sequence[Any] | None = None
+        if head.previous_response_id:
+            prepend, earlier_tools = await self._responses.history(ctx)
+        if head.results and not head.new_user_message:
+            _check_complete(head, session, prepend)
         self._count_turn(session, config.fsm, head)
         tags: set[str] = set()
         results: dict[str, str] = {}
@@ -60,7 +70,9 @@ class Preparer:
         if head.tools:
             hidden = await self._pins.check(ctx.key, head.tools)
             await self._offers(ctx, session, rules)
-        edits = await self._edits(ctx, session, rules, results)
+        edits = await self._edits(ctx, session, rules, results, prepend)
+        if earlier_tools is not None:
+            edits = msgspec.structs.replace(edits, tools=earlier_tools)
         return Run(
             ctx=ctx,
             session=session,
@@ -94,15 +106,16 @@ class Preparer:
                 raise ToolNotAllowedError(tool.name, reason)
 
     async def _edits(
-        self, ctx: CallContext, session: LiveSession, rules: Rules, results: dict[str, str]
+        self,
+        ctx: CallContext,
+        session: LiveSession,
+        rules: Rules,
+        results: dict[str, str],
+        prepend: Sequence[Any],
     ) -> Edits:
         head = ctx.head
         reinsert: list[Reinsert] = []
         mapping: Callable[[str], str] | None = None
-        prepend: Sequence[Any] = ()
-        tools: Sequence[Any] | None = None
-        if head.previous_response_id:
-            prepend, tools = await self._responses.history(ctx)
         if head.has_history or prepend:
             await self._earlier(ctx, rules, prepend, results)
             calls = session.state.calls
@@ -132,7 +145,6 @@ class Preparer:
             results=results,
             reinsert=reinsert,
             prepend=prepend,
-            tools=tools,
             drop_tools=dropped,
             overrides=ctx.config.llm.get("pllm", {}),
             ask_usage=head.stream and not head.wants_usage,
@@ -167,6 +179,24 @@ class Preparer:
         if kept is None:
             return frozenset()
         return frozenset(tool.name for tool in functions if tool.name not in kept)
+
+
+def _check_complete(head: Head, session: LiveSession, prepend: Sequence[Any]) -> None:
+    """Raises MissingToolResultsError when only some of several calls of ours are answered."""
+    called = head.called or last_called(prepend)
+    if len(called) < 2:
+        return
+    calls = session.state.calls
+    answered = {ours.canonical for r in head.results if (ours := parse_call_id(r.call_id))}
+    missing = [
+        ours.canonical
+        for call_id in called
+        if (ours := parse_call_id(call_id))
+        and ours.canonical in calls
+        and ours.canonical not in answered
+    ]
+    if missing:
+        raise MissingToolResultsError(missing)
 
 
 def _last_user_text(head: Head) -> str:

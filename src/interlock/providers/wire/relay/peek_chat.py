@@ -72,13 +72,14 @@ class ChatClient:
         listed = opened.get("messages")
         if listed is None:
             raise InvalidRequestError("`messages` is missing", param="messages")
-        history, results, new_user = _read_messages(listed)
+        history, results, called, new_user = _read_messages(listed)
         head = Head(
             format="chat",
             model=model,
             stream=boolean(opened, "stream", default=False),
             body=body,
             results=results,
+            called=called,
             new_user_message=new_user,
             has_history=history,
         )
@@ -120,8 +121,8 @@ def user_ref(opened: Members) -> str | None:
     return None
 
 
-def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
-    """History?, the results after the last assistant message, and a user message after them."""
+def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], list[str], bool]:
+    """Whether there is history, the results after it, the calls they answer, a user after them."""
     messages = decode(_messages, listed, "messages")
     found: list[int] = []
     new_user = False
@@ -138,11 +139,11 @@ def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
         elif role == "user" and not found:
             new_user = True
     if not found:
-        return history, [], True
+        return history, [], [], True
     opened = elements(listed)
     calls = _read_calls(opened[caller], f"messages[{caller}]") if caller >= 0 else {}
     results = [_read_result(opened[i], f"messages[{i}]", calls) for i in reversed(found)]
-    return True, results, new_user
+    return True, results, list(calls), new_user
 
 
 def _read_calls(message: Raw, path: str) -> dict[str, tuple[str, str]]:

@@ -74,7 +74,7 @@ class MessagesClient:
         listed = opened.get("messages")
         if listed is None:
             raise InvalidRequestError("`messages` is missing", param="messages")
-        history, results, new_user = _read_messages(listed)
+        history, results, called, new_user = _read_messages(listed)
         return Head(
             format="messages",
             model=model,
@@ -82,6 +82,7 @@ class MessagesClient:
             body=body,
             tools=self._tools(opened.get("tools")),
             results=results,
+            called=called,
             new_user_message=new_user,
             has_history=history,
             user_ref=user_ref(opened),
@@ -98,8 +99,8 @@ def _parallel(opened: Members) -> bool:
     return not (read and read.disable_parallel_tool_use)
 
 
-def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
-    """History?, the results after the last assistant message, and user content after them."""
+def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], list[str], bool]:
+    """Whether there is history, the results after it, the calls they answer, user content."""
     messages = decode(_messages, listed, "messages")
     history = False
     first = 0
@@ -132,7 +133,7 @@ def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
                 new_user = False
             else:
                 new_user = True
-    return history or bool(results), results, new_user or not results
+    return history or bool(results), results, list(calls), new_user or not results
 
 
 def _read_calls(content: Raw, path: str) -> dict[str, _ToolUse]:
