@@ -19,7 +19,16 @@ from interlock.providers.wire.relay.exact import (
     text_of,
 )
 
-__all__ = ["Tree", "Verdicts", "array", "clear", "mapping", "open_tree", "reject_error"]
+__all__ = [
+    "Tree",
+    "Verdicts",
+    "array",
+    "clear",
+    "mapping",
+    "mentions",
+    "open_tree",
+    "reject_error",
+]
 
 Tree = dict[str, Any]
 
@@ -71,6 +80,11 @@ def clear(body: bytes, markers: Sequence[bytes]) -> bool:
         if marker in body:
             return False
     return True
+
+
+def mentions(body: bytes, markers: Sequence[bytes]) -> int | None:
+    """How often the markers occur in `body`; None when an escape could spell one."""
+    return None if b"\\u00" in body else sum([body.count(marker) for marker in markers])
 
 
 def open_tree(body: bytes) -> tuple[Tree, bool]:
