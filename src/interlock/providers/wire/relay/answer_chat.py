@@ -193,6 +193,8 @@ def assistant_message(message: Mapping[str, Any]) -> Tree:
 class ChatAnswer:
     """See `Answer`."""
 
+    __slots__ = ("_body", "_tree", "calls", "model", "response_id", "stop", "usage")
+
     def __init__(
         self,
         *,
