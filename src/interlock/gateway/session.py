@@ -250,15 +250,7 @@ class Sessions:
                 lock.release()
                 raise
 
-    async def leave(self, live: LiveSession, *, changed: bool) -> None:
-        """Gives the lock back, and stores what is to be remembered if it was `changed`."""
-        try:
-            if changed and live.remember:
-                await self._save(live)
-        finally:
-            live.lock.release()
-
-    async def _save(self, live: LiveSession) -> None:
+    async def save(self, live: LiveSession) -> None:
         """Stores what must be remembered; waits for the store only when it is shared."""
         self._keep(live)
         if self._shared:
@@ -398,4 +390,9 @@ class _Locked:
         await self._sessions.enter(self._live)
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
-        await self._sessions.leave(self._live, changed=kind is None)
+        live = self._live
+        try:
+            if kind is None and live.remember:
+                await self._sessions.save(live)
+        finally:
+            live.lock.release()

@@ -142,13 +142,19 @@ class CompiledPolicy:
                 rule = None if seen.rule is None else seen.rule.policy
                 policy = name.removeprefix(_WATCH)
                 shadow.append({"policy": policy, "verdict": seen.verdict.value, "rule": rule})
-        return replace(
-            decision,
-            session=Session(
-                labels=decision.session.labels.with_worlds(sessions), value=session.value
-            ),
+        return Decision(
+            verdict=decision.verdict,
+            tool=decision.tool,
+            rule=decision.rule,
+            reason=decision.reason,
+            denied=decision.denied,
+            allowed=decision.allowed,
+            session=_with_worlds(decision.session, sessions, session.value),
             labels=_join_arguments(decision.labels, arguments),
             shadow=shadow,
+            rules=decision.rules,
+            origins=decision.origins,
+            errors=decision.errors,
         )
 
     def _result_worlds(
@@ -285,6 +291,13 @@ def _view(call: ToolCall, session: Session, name: str) -> tuple[dict[str, Labels
     return labels, Session(labels=session.labels.world(name), value=session.value)
 
 
+def _with_worlds(session: Session, worlds: Mapping[str, Labels], value: object) -> Session:
+    labels = session.labels.with_worlds(worlds)
+    if labels is session.labels and value is session.value:
+        return session
+    return Session(labels=labels, value=value)
+
+
 def _stricter(one: Decision, other: Decision) -> Decision:
     """`one`, unless `other` is stricter: then with the other's verdict and what led to it."""
     if other.verdict.strictness <= one.verdict.strictness:
@@ -302,6 +315,8 @@ def _stricter(one: Decision, other: Decision) -> Decision:
 def _join_arguments(
     main: Mapping[str, Labels], worlds: Mapping[str, Mapping[str, Labels]]
 ) -> Mapping[str, Labels]:
+    if not main and not any(worlds.values()):
+        return main
     names = {*main, *(name for labels in worlds.values() for name in labels)}
     empty = Labels()
     return {

@@ -244,7 +244,7 @@ class Labels:
         return Labels(self.tags, self.producers, self.consumers, kept)
 
     def _same(self, other: "Labels") -> bool:
-        return (
+        return other is self or (
             self.tags == other.tags
             and self.producers == other.producers
             and self.consumers == other.consumers

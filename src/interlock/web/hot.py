@@ -172,8 +172,12 @@ class HotProtocol(HttpToolsProtocol):
         for cycle in (self.running, self.cycle, *waiting):
             if isinstance(cycle, HotRequest):
                 cycle.disconnected = True
-                if cycle.task is not None and not cycle.task.done():
-                    cycle.task.cancel()
+                task = cycle.task
+                if task is not None and not task.done():
+                    task.cancel()
+                    if not cycle.begun:
+                        # It never runs, so it cannot do this itself.
+                        self.tasks.discard(task)
 
     def pause_writing(self) -> None:
         """The client does not keep up; notes since when, for `sweep`."""
@@ -349,7 +353,7 @@ class HotProtocol(HttpToolsProtocol):
         cycle._parts = []
         cycle.more_body = False
         cycle.body_done = True
-        if cycle._begun:
+        if cycle._due:
             self._launch(cycle)
 
     def _again(self, head: HotHead, body: bytes) -> bool:
@@ -363,7 +367,7 @@ class HotProtocol(HttpToolsProtocol):
         cycle = HotRequest(self, head, keep_alive=True, http10=False)
         cycle.body = body
         cycle.more_body = False
-        cycle.body_done = cycle._begun = True
+        cycle.body_done = cycle._due = True
         self.cycle = cycle  # type: ignore[assignment]
         self._launch(cycle)
         return True
@@ -380,7 +384,7 @@ class HotProtocol(HttpToolsProtocol):
         if not isinstance(cycle, HotRequest):
             super()._start_asgi_task(cycle, app)
             return
-        cycle._begun = True
+        cycle._due = True
         if cycle.body_done:
             self._launch(cycle)
         else:
@@ -432,9 +436,9 @@ class HotProtocol(HttpToolsProtocol):
         cycle.task = task
         self.running = cycle
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
     async def _serve(self, cycle: HotRequest) -> None:
+        cycle.begun = True
         try:
             await self.handler.serve(cycle, cycle.head.route)
         except asyncio.CancelledError:
@@ -444,6 +448,8 @@ class HotProtocol(HttpToolsProtocol):
         finally:
             if not cycle.response_complete and not cycle.disconnected:
                 cycle.abort()
+            if cycle.task is not None:
+                self.tasks.discard(cycle.task)
 
 
 def hot_protocol(handler: HotHandler, limits: HttpLimits) -> type[HotProtocol]:

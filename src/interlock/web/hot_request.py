@@ -59,10 +59,11 @@ class HotRequest:
     """
 
     __slots__ = (
-        "_begun",
         "_chunked",
+        "_due",
         "_parts",
         "_protocol",
+        "begun",
         "body",
         "body_done",
         "disconnected",
@@ -83,7 +84,9 @@ class HotRequest:
     ) -> None:
         self._protocol = protocol
         self._parts: list[bytes] = []
-        self._begun = False
+        self._due = False
+        self.begun = False
+        """Its task has run."""
         self._chunked = not http10
         self.transport: asyncio.Transport = protocol.transport
         self.flow: FlowControl = protocol.flow

@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 _KEEP_MARKS_S = 30 * 86400.0
 _CHUNKS = (64, 16, 4, 1)
+_CHECKPOINT_PAGES = 8000
+"""Pages of 4 KiB in the log before they go to the database. Index pages of random ids are
+written again and again: the longer the log, the more writes of a page become one."""
 _LARGE_CHUNKS = (256, *_CHUNKS)
 _LARGE_FROM = 400
 
@@ -176,6 +179,7 @@ class SqliteSink:
         try:
             if self._connection is None:
                 self._connection = self._database.connect_sqlite()
+                self._connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
                 self._full_sync = False
             return work(self._connection)
         except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:

@@ -14,6 +14,7 @@ from interlock.providers.wire.relay.answers import (
     array,
     clear,
     mapping,
+    mentions,
     open_tree,
     reject_error,
 )
@@ -21,10 +22,9 @@ from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_a
 from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
-__all__ = ["CALL_MARKERS", "ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
+__all__ = ["ChatAnswer", "assistant_message", "may_hide_calls", "open_chat", "strip_calls"]
 
-CALL_MARKERS = (b"tool_calls", b"function_call")
-"""For `clear`: what the bytes of anything that calls contain."""
+_MARKERS = (b"tool_calls", b"function_call")
 _CALLED = ("tool_calls", "function_call")
 _DEEP = (dict, list)
 _KEPT = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
@@ -66,7 +66,7 @@ _quick = msgspec.json.Decoder(_Quick)
 
 def open_chat(body: bytes) -> "ChatAnswer":
     """Opens an answer, no deeper than it must. Raises `MalformedAnswerError`."""
-    if clear(body, CALL_MARKERS):
+    if clear(body, _MARKERS):
         try:
             if not body.isascii():
                 body.decode()
@@ -109,7 +109,9 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
     calls: list[ToolCall] = []
     reason = None
     changed = not faithful
-    for choice in array(tree, "choices"):
+    choices = array(tree, "choices")
+    hidden = may_hide_calls(body, choices, "message")
+    for choice in choices:
         message = mapping(choice, "message")
         if not calls:
             reason = choice.get("finish_reason")
@@ -122,9 +124,10 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
             call_id = ids.claim(legacy.get("name"))
             name, arguments = chat_call({"function": legacy})
             calls.append(ToolCall(id=call_id, name=name, arguments=arguments))
-        changed |= strip_calls(choice, keep=message)
+        if hidden:
+            changed |= strip_calls(choice, keep=message)
     rest = {name: value for name, value in tree.items() if name != "choices"}
-    if strip_calls(rest):
+    if hidden and strip_calls(rest):
         changed = True
         tree = {**rest, "choices": tree["choices"]}
     return ChatAnswer(
@@ -136,6 +139,23 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
         model=text_of(tree.get("model")),
         response_id=text_of(tree.get("id")),
     )
+
+
+def may_hide_calls(body: bytes, choices: Sequence[Tree], place: str) -> bool:
+    """Whether `body` may name calls anywhere but in the `place` of its `choices`.
+
+    Every mention there is one member or the reason to finish; when the bytes hold no
+    others, nothing else can be a call, and nobody has to look.
+    """
+    found = mentions(body, _MARKERS)
+    if not found:
+        return found is None
+    known = 0
+    for choice in choices:
+        said = mapping(choice, place)
+        known += sum([name in said for name in _CALLED])
+        known += choice.get("finish_reason") in _CALLED
+    return found != known
 
 
 def strip_calls(tree: Tree, *, keep: Tree | None = None) -> bool:
@@ -172,6 +192,8 @@ def assistant_message(message: Mapping[str, Any]) -> Tree:
 
 class ChatAnswer:
     """See `Answer`."""
+
+    __slots__ = ("_body", "_tree", "calls", "model", "response_id", "stop", "usage")
 
     def __init__(
         self,

@@ -14,11 +14,11 @@ from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.exchange import Ended, Head
 from interlock.providers.wire.model import Fault, StopReason, ToolCall, Usage
 from interlock.providers.wire.relay.answer_chat import (
-    CALL_MARKERS,
     assistant_message,
+    may_hide_calls,
     strip_calls,
 )
-from interlock.providers.wire.relay.answers import array, clear, mapping
+from interlock.providers.wire.relay.answers import array, mapping
 from interlock.providers.wire.relay.calls import CallIds, chat_call
 from interlock.providers.wire.relay.chat_call import ChatCall
 from interlock.providers.wire.relay.events import (
@@ -91,7 +91,7 @@ class ChatRelay(EventRelay):
             return
         choices = array(tree, "choices")
         self._note(tree)
-        calls = not clear(event.raw, CALL_MARKERS)
+        calls = may_hide_calls(event.raw, choices, "delta")
         if calls and strip_calls({n: v for n, v in tree.items() if n != "choices"}):
             raise MalformedAnswerError("the upstream sent tool calls outside of a choice")
         if not choices:
@@ -140,7 +140,8 @@ class ChatRelay(EventRelay):
     ) -> bool:
         """Sorts one choice of a chunk; whether it had to be taken apart.
 
-        `calls` is False where the bytes of the event prove that it has no calls anywhere.
+        `calls` is False where the bytes of the event prove that it has no calls anywhere
+        but in its deltas.
         """
         index = choice.get("index", 0)
         if not isinstance(index, int):
