@@ -427,7 +427,7 @@ class HotProtocol(HttpToolsProtocol):
         door = self._door
         if door is None or door.cycle is not cycle or not (door.open and door.expects):
             return
-        if cycle.begun and not cycle.body_done:
+        if cycle._due and not cycle.body_done:
             door.expects = False
             self.transport.write(_CONTINUE)
 
