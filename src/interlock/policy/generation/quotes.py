@@ -95,7 +95,7 @@ def _words(texts: Sequence[str]) -> set[str]:
         word
         for text in texts
         for word in _WORD.findall(_CAMEL.sub(r"\1 \2", text).casefold())
-        if len(word) > 1
+        if len(word) > 1 or word.isdigit()
     }
 
 
