@@ -27,6 +27,7 @@ from interlock.app_store import Store, migrate_store, open_store
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
+from interlock.gateway.generation import PolicyGeneration
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
@@ -230,10 +231,11 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
+    configs = ConfigCache()
     hot = ControlHot(
         router=router,
         keys=store.keys,
-        configs=ConfigCache(),
+        configs=configs,
         executor=executor,
         limits=limits,
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
@@ -259,6 +261,8 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         upstreams=upstreams,
         responses=responses,
         side=SideCalls(upstreams=upstreams, ledger=ledger, status_of=status_of),
+        generation=PolicyGeneration(roles),
+        configs=configs,
         health=application.health,
         compile_policy=_compile_problems,
         default_provider=default_provider,

@@ -11,6 +11,7 @@ from interlock.kernel.errors import ErrorKind, InterlockError
 __all__ = [
     "HeaderTooLargeError",
     "InvalidBodyError",
+    "InvalidGenerationError",
     "InvalidHeaderError",
     "KeyConfigError",
     "MethodNotAllowedError",
@@ -94,4 +95,11 @@ class InvalidBodyError(InterlockError):
     """The body of a utility route is not what it should be; `param` is the member."""
 
     kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "invalid_request"
+
+
+class InvalidGenerationError(InterlockError):
+    """The body of `generate` does not fit its schema; `param` is the path of the member."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UNPROCESSABLE
     code: ClassVar[str] = "invalid_request"

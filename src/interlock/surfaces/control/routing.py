@@ -244,8 +244,6 @@ def refusal(route: Route) -> InterlockError | None:
         return InvalidBodyError(
             "only background responses can be cancelled, and this server runs none"
         )
-    if route.operation == "generate":
-        return DualUnavailableError("policy generation")
     if route.endpoint == "lang-graph" and route.operation in DEFAULT_PROVIDERS:
         return DualUnavailableError("the `lang-graph` endpoint")
     return None
