@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interlock.providers.demo.tools import Tool
 
-__all__ = ["Clause", "clauses", "meant"]
+__all__ = ["Clause", "clauses", "meant", "stems"]
 
 _SENTENCE = re.compile(r"(?:\"[^\"\n]*\"|[^.;!?\n\"]|[.?!](?=[\w/])|\"|(?<=\w)[.](?=,))+")
 _BULLET = re.compile(r"^(?:[-*\u2022]|\d{1,3}[.)])\s+")
@@ -14,7 +14,10 @@ _WORDS_OF_ORDER = (
     r"(?:allow|permit|forbid|deny|block|prohibit|disallow|never|don't|do not|only|nothing|"
     r"everything|all other|no other|may not|must not|no one|nobody)\b"
 )
-_NEXT = re.compile(rf"(?i)(?:,\s*(?:and|but|or)?|\b(?:and|but))\s+(?={_WORDS_OF_ORDER})")
+_NEXT = re.compile(
+    rf"(?i)(?:,\s*(?:and|but|or)?|\b(?:and|but))\s+"
+    rf"(?=(?:you |it |they |we |the agent )?{_WORDS_OF_ORDER})"
+)
 _LEAD = re.compile(r"(?i)(?:after|once|as soon as|having)\b")
 _CLAUSES = 500
 _CLAUSE_CHARS = 1000
@@ -140,17 +143,17 @@ def meant(text: str, tools: Sequence[Tool]) -> list[Tool]:
     ]
     if named:
         return named
-    said = _stems(text)
-    whole = [tool for tool in tools if _stems(tool.name) and _stems(tool.name) <= said]
+    said = stems(text)
+    whole = [tool for tool in tools if stems(tool.name) and stems(tool.name) <= said]
     if whole:
         return whole
-    verbs = _stems(_VERBS)
-    shared = {tool.name: len((_stems(tool.name) - verbs) & said) for tool in tools}
+    verbs = stems(_VERBS)
+    shared = {tool.name: len((stems(tool.name) - verbs) & said) for tool in tools}
     most = max(shared.values())
     return [tool for tool in tools if most and shared[tool.name] == most]
 
 
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
     """Words without their endings, so that "reading pages" has the words of `read_page`."""
     spaced = _CAMEL.sub(r"\1 \2", text).replace("_", " ").lower().replace("e-mail", "email")
     return {_stem(_SAME.get(word, word)) for word in _WORD.findall(spaced)}

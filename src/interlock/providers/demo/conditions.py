@@ -133,10 +133,10 @@ def _text(text: str, tool: Tool) -> Condition | None:
     if len(choices) != 1:
         return None
     before, after = "", ""
-    if _PREFIX.search(text):
-        after = "*"
-    elif _SUFFIX.search(text):
+    if _SUFFIX.search(text):
         before = "*"
+    elif _PREFIX.search(text):
+        after = "*"
     elif _INSIDE.search(text):
         before = after = "*"
     plain = not before and not after

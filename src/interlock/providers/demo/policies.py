@@ -16,7 +16,7 @@ published subset.
 import re
 from collections.abc import Iterable, Sequence
 
-from interlock.providers.demo.clauses import Clause, clauses, meant
+from interlock.providers.demo.clauses import Clause, clauses, meant, stems
 from interlock.providers.demo.conditions import Condition, condition
 from interlock.providers.demo.tools import Tool
 
@@ -34,6 +34,11 @@ _EVERYTHING = re.compile(
 )
 _ELSE = re.compile(r"(?i)\b(?:else|other|others|rest)\b")
 _UNCLEAR = re.compile(r"(?i)\b(?:unless|except|if|when|while|during|outside|before|until)\b")
+
+_FILLERS = (
+    "only solely exclusively nothing nobody but the a an and or to be is are may can must should "
+    "allow permit use used using call tool function agent it you of any all let"
+)
 
 
 class _Policy:
@@ -107,7 +112,7 @@ def _calls(
         if rule is not None:
             policy.add(_string(tool.name), clause.text, rule)
             done = True
-        elif clause.only and not _UNCLEAR.search(clause.text):
+        elif clause.only and _nothing_more(clause, about):
             done = _others(policy, clause, tools, named_anywhere) or done
     return done
 
@@ -140,6 +145,12 @@ def _others(policy: _Policy, clause: Clause, tools: Sequence[Tool], named: Itera
     for tool in others:
         policy.add(_string(tool.name), clause.text, "must deny always;")
     return bool(tools)
+
+
+def _nothing_more(clause: Clause, about: Sequence[Tool]) -> bool:
+    """Whether the clause says "only these tools" and nothing about how."""
+    known = stems(" ".join([_FILLERS, *(tool.name for tool in about)]))
+    return not stems(clause.text) - known
 
 
 def _rule(clause: Clause, tool: Tool) -> str | None:
