@@ -17,7 +17,6 @@ __all__ = [
     "MethodNotAllowedError",
     "NotAllowedError",
     "RouteNotFoundError",
-    "UnsupportedOperationError",
 ]
 
 
@@ -82,13 +81,6 @@ class MethodNotAllowedError(InterlockError):
             f"method {method} is not allowed here, use {allowed}", details={"allow": list(allow)}
         )
         self.allow = tuple(allow)
-
-
-class UnsupportedOperationError(InterlockError):
-    """A known operation this server does not execute."""
-
-    kind: ClassVar[ErrorKind] = ErrorKind.UNSUPPORTED
-    code: ClassVar[str] = "unsupported"
 
 
 class InvalidBodyError(InterlockError):

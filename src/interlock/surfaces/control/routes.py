@@ -26,6 +26,7 @@ from interlock.kernel.errors import InterlockError
 from interlock.limits.service import Limits
 from interlock.providers.model import Upstreams
 from interlock.providers.wire.exchange import Head
+from interlock.surfaces.control.annotate import AnnotationRoutes
 from interlock.surfaces.control.auth import (
     ControlHeaders,
     check_scopes,
@@ -79,6 +80,7 @@ class ControlRoutes:
         side: SideCalls,
         generation: PolicyGeneration,
         configs: ConfigCache,
+        annotations: AnnotationRoutes,
         health: HealthChecks,
         compile_policy: Compile,
         default_provider: DefaultProvider,
@@ -92,6 +94,7 @@ class ControlRoutes:
         self._side = side
         self._generation = generation
         self._configs = configs
+        self._annotations = annotations
         self._health = health
         self._compile = compile_policy
         self._default_provider = default_provider
@@ -174,6 +177,10 @@ class ControlRoutes:
                     await pending
                 ctx = self._context(route, caller, await request.body(), request_id)
                 return 200, await self._side.embeddings(ctx)
+            case "annotations":
+                body = await request.body()
+                answer = self._annotations.answer(request.method, route.rest, caller.key, body)
+                return 200, await answer
             case "generate":
                 asked = await request.body()
                 work = self._generate(route, caller, asked, request_id)
