@@ -1,4 +1,4 @@
-"""Model calls the gateway makes for itself, by role: tagging, tool filtering.
+"""Model calls the gateway makes for itself, by role: planning, tagging, tool filtering.
 
 They go to the provider and model of the request that caused them, with its key, are
 metered under their role, and never stream. A role that cannot answer raises; callers
@@ -7,25 +7,54 @@ fail closed.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from interlock.gateway.context import CallContext
-from interlock.gateway.ledger import Ledger, Meter
+from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
 from interlock.gateway.scopes import permitted
 from interlock.kernel.roles import ModelRole, role_line
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.exchange import FormatName
-from interlock.providers.wire.model import Message, OutputFormat, Request, Text, Usage
+from interlock.providers.wire.model import (
+    Message,
+    OutputFormat,
+    Reasoning,
+    Request,
+    Text,
+    Thinking,
+    Usage,
+)
 from interlock.providers.wire.registry import FORMATS
 
-__all__ = ["Roles"]
+__all__ = ["Roles", "Said"]
 
 _log = logging.getLogger("interlock.gateway")
 _MAX_TOKENS = 1024
+_CONFIG_NAMES = {"error_detector_llm": "tool_result_error_detector_llm"}
+"""Roles that X-Config `llm` calls otherwise than `prompt` does (6.4)."""
+_SAMPLING = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "seed",
+    "temperature",
+    "top_p",
+)
+
+
+class Said(Struct, frozen=True, kw_only=True):
+    """What a model answered."""
+
+    text: str
+    thoughts: str = ""
+    """Readable reasoning, where the provider gives any."""
+    usage: Usage
 
 
 class Roles:
@@ -42,39 +71,64 @@ class Roles:
 
         Raises UpstreamError and the errors of the wire formats.
         """
+        messages = [
+            Message(role="system", parts=[Text(text=system)]),
+            Message(role="user", parts=[Text(text=user)]),
+        ]
+        model = ctx.head.model.split(",")[-1].strip()
+        defaults = Request(model=model, messages=[], max_tokens=_MAX_TOKENS)
+        said = await self.complete(ctx, role, messages, defaults=defaults, schema=schema)
+        return said.text
+
+    async def complete(
+        self,
+        ctx: CallContext,
+        role: ModelRole,
+        messages: list[Message],
+        *,
+        defaults: Request,
+        schema: dict[str, Any] | None = None,
+    ) -> Said:
+        """One question to the model of `defaults`, with its sampling where no override is set.
+
+        Overrides are those of X-Config `llm` for the role. Tools are never offered. Metered
+        under the role. Raises UpstreamError and the errors of the wire formats.
+        """
         meter = Meter(began=time.perf_counter())
         status, error = 200, None
-        overrides = ctx.config.llm.get(role, {})
+        asked = _overridden(defaults, ctx.config.llm.get(_CONFIG_NAMES.get(role, role), {}))
+        wanted = None
+        if schema is not None:
+            wanted = OutputFormat(kind="json_schema", name=role, schema=schema)
 
         def build(target: Target, name: FormatName) -> bytes:
-            request = Request(
-                model=target.model,
-                messages=[
-                    Message(role="system", parts=[Text(text=system)]),
-                    Message(role="user", parts=[Text(text=user)]),
-                ],
-                max_tokens=overrides.get("max_completion_tokens") or _MAX_TOKENS,
-                temperature=overrides.get("temperature"),
-                top_p=overrides.get("top_p"),
-                seed=overrides.get("seed"),
-                output_format=OutputFormat(kind="json_schema", name=role, schema=schema),
+            request = msgspec.structs.replace(
+                asked, model=target.model, messages=messages, output_format=wanted
             )
             return msgspec.json.encode(FORMATS[name].encode_request(request).body)
 
         try:
-            model = ctx.head.model.split(",")[-1].strip()
-            route = permitted(self._upstreams.resolve(ctx.provider, model, byok=ctx.byok), ctx.key)
-            reply = await self._upstreams.send(route, build, want=ctx.head.format)
+            route = self._upstreams.resolve(ctx.provider, defaults.model, byok=ctx.byok)
+            reply = await self._upstreams.send(
+                permitted(route, ctx.key), build, want=ctx.head.format
+            )
             meter.attempts = reply.attempts
             codec = FORMATS[reply.target.speaks(ctx.head.format)]
-            answer = codec.decode_response(msgspec.json.decode(await reply.read()))
-            meter.add(answer.usage or Usage(estimated=True), reply.target)
+            data = await reply.read()
+            answer = codec.decode_response(msgspec.json.decode(data))
+            usage = answer.usage or _estimated(messages, data)
+            meter.add(usage, reply.target)
+            meter.upstream_s = time.perf_counter() - meter.began
         except BaseException as exc:
             status, error = 502, type(exc).__name__
             raise
         finally:
             self._ledger.close(ctx, meter, session_id=None, status=status, error=error, role=role)
-        return "".join(part.text for part in answer.parts if isinstance(part, Text))
+        return Said(
+            text="".join(part.text for part in answer.parts if isinstance(part, Text)),
+            thoughts="".join(part.text for part in answer.parts if isinstance(part, Thinking)),
+            usage=usage,
+        )
 
     async def tag(
         self, ctx: CallContext, undecided: Sequence[Undecided]
@@ -125,3 +179,27 @@ class Roles:
             return None
         kept = frozenset(name for name in chosen if name in names)
         return kept or None
+
+
+def _overridden(request: Request, overrides: Mapping[str, Any]) -> Request:
+    """`request` with what X-Config `llm` sets for a role."""
+    changes: dict[str, Any] = {
+        name: overrides[name] for name in _SAMPLING if overrides.get(name) is not None
+    }
+    if overrides.get("max_completion_tokens") is not None:
+        changes["max_tokens"] = overrides["max_completion_tokens"]
+    thought = overrides.get("reasoning")
+    if thought is not None:
+        changes["reasoning"] = Reasoning(
+            enabled=thought.get("enabled", True),
+            effort=thought.get("effort"),
+            budget_tokens=thought.get("budget"),
+            adaptive=thought.get("adaptive", False),
+        )
+    return msgspec.structs.replace(request, **changes) if changes else request
+
+
+def _estimated(messages: Sequence[Message], data: bytes) -> Usage:
+    """Tokens of an answer whose upstream does not count."""
+    size = sum(len(part.text) for one in messages for part in one.parts if isinstance(part, Text))
+    return Usage(input=estimate_tokens(size), output=estimate_tokens(len(data)), estimated=True)
