@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.ids import parse_call_id
@@ -79,6 +79,15 @@ class Outcome(Struct, kw_only=True):
     decision_id: str = ""
     tags: frozenset[str] = frozenset()
     """Tags guards put on the call, for the closing notice."""
+    decision: Decision | None = None
+    """What the policy said; None where it was not asked, or could not answer."""
+    verdict: str = ""
+    """What the log calls the outcome."""
+
+    @property
+    def hard(self) -> bool:
+        """Of a denied one: nobody may lift it."""
+        return self.verdict != Verdict.SOFT_DENIED.value
 
 
 class Decider:
@@ -111,11 +120,17 @@ class Decider:
         our_id: str,
         *,
         hidden: str | None = None,
+        labels: Mapping[str, Labels] | None = None,
+        control: Labels = DEFAULT_LABELS,
+        lineage: Mapping[str, Any] | None = None,
+        external: bool = True,
     ) -> Outcome:
-        """Decides one call of the model; allowed ones are remembered in the session.
+        """Decides one call; allowed ones are remembered in the session.
 
         `hidden` is the reason why the tool may not be called at all (pinning). Session
-        updates of `session before` blocks persist whatever the verdict.
+        updates of `session before` blocks persist whatever the verdict. `labels` are those
+        of the arguments, and `lineage` where they came from, when somebody knows: a
+        dual-llm program does. Calls that are not `external` leave no id behind.
         """
         began = time.perf_counter()
         tool = call.qualified
@@ -135,7 +150,7 @@ class Decider:
                 message = _plain_denial(tool, hidden)
             else:
                 guarded = await self._guard_arguments(ctx, rules, tool, args)
-                asked = _policy_call(tool, args, guarded)
+                asked = _policy_call(tool, args, guarded, labels or {}, control)
                 decision = rules.policy.decide(asked, session.policy)
                 session.policy = decision.session
                 _note_origins(session, decision.origins, tool, our_id)
@@ -153,7 +168,7 @@ class Decider:
             outcome.tags = guarded.tags
             if allowed and guarded.changed:
                 outcome.arguments = _json(guarded.args).decode()
-        if allowed:
+        if allowed and external:
             session.state.counter += 1
             session.add_call(
                 our_id,
@@ -173,7 +188,9 @@ class Decider:
             guarded=guarded,
             unasked=unasked,
             began=began,
+            lineage=lineage or {},
         )
+        outcome.decision = decision
         self._write(ctx, rules, session, outcome, seen)
         return outcome
 
@@ -219,6 +236,39 @@ class Decider:
             state.answered = True
             session.remember = True
         return text, tags
+
+    async def labelled(
+        self,
+        ctx: CallContext,
+        rules: Rules,
+        session: LiveSession,
+        call: PolicyCall,
+        value: object,
+        initial: Labels,
+        our_id: str,
+        *,
+        failed: bool,
+    ) -> Labels:
+        """Takes in the result of a program's call: guards, `result`, `session after` rules.
+
+        A program keeps the value as it is, because it may need it; what guards find becomes
+        tags, and what leaves later is checked again. Returns the labels of the result.
+        """
+        if rules.guards is not None and value is not None:
+            text = value if isinstance(value, str) else _json(value).decode()
+            verdict = await self._guard_result(ctx, rules, text)
+            if verdict is not None and verdict.tags:
+                initial = initial.merge(Labels(tags=LabelSet(verdict.tags)))
+        external = bool(our_id)
+        update = rules.policy.result(
+            call, value, initial, session.policy, failed=failed, non_executable=external
+        )
+        session.policy = update.session
+        _note_origins(session, update.origins, call.tool, our_id)
+        state = session.state.calls.get(our_id)
+        if state is not None:
+            state.answered = True
+        return update.labels
 
     async def shown(self, ctx: CallContext, rules: Rules, text: str) -> str | None:
         """What the model shall see instead of a result it was given before; None: the same.
@@ -322,6 +372,7 @@ class Decider:
     ) -> None:
         decision, guarded = seen.decision, seen.guarded
         verdict, reason = _verdict(decision, guarded, seen.unasked)
+        outcome.verdict = verdict
         rule = decision.rule if decision is not None else None
         key = ctx.key
         self._counter.decided(verdict, reason)
@@ -349,7 +400,10 @@ class Decider:
                 args=_retained(seen.args, key.retention),
                 labels=_recorded_labels(seen),
                 rules=_rules(decision),
-                lineage=_lineage(session, rule, seen.tool, seen.args),
+                lineage=_joined(
+                    _lineage(session, rule, seen.tool, seen.args),
+                    seen.lineage if key.retention == "full" else _without_previews(seen.lineage),
+                ),
                 shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
                 guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
                 basis={**rules.basis, "values": key.retention},
@@ -374,6 +428,7 @@ class _Seen(Struct, kw_only=True):
     unasked: str
     """Why there is no decision, where there is none."""
     began: float
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _note_origins(
@@ -431,12 +486,20 @@ def _object(text: str) -> object:
         return text
 
 
-def _policy_call(tool: str, args: Mapping[str, Any], guarded: ArgumentVerdict | None) -> PolicyCall:
-    """The call as the policy sees it: original values, tags of the guards as labels."""
+def _policy_call(
+    tool: str,
+    args: Mapping[str, Any],
+    guarded: ArgumentVerdict | None,
+    labels: Mapping[str, Labels],
+    control: Labels,
+) -> PolicyCall:
+    """The call as the policy sees it: original values, tags of the guards among the labels."""
     if guarded is None or not guarded.arg_tags:
-        return PolicyCall(tool=tool, args=args)
-    labels = {name: Labels(tags=LabelSet(tags)) for name, tags in guarded.arg_tags.items()}
-    return PolicyCall(tool=tool, args=args, labels=labels)
+        return PolicyCall(tool=tool, args=args, labels=labels, control=control)
+    joined = dict(labels)
+    for name, tags in guarded.arg_tags.items():
+        joined[name] = joined.get(name, DEFAULT_LABELS).merge(Labels(tags=LabelSet(tags)))
+    return PolicyCall(tool=tool, args=args, labels=joined, control=control)
 
 
 def _plain_denial(tool: str, why: str) -> str:
@@ -563,3 +626,23 @@ def _lineage(
         "edges": edges,
         "path": [*path, "session", "call"] if path else [],
     }
+
+
+def _joined(session: dict[str, Any], program: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage of the session's labels and, of a program's call, of its arguments."""
+    if not program:
+        return session
+    nodes = {node["id"]: node for node in (*session.get("nodes", ()), *program.get("nodes", ()))}
+    return {
+        "nodes": list(nodes.values()),
+        "edges": [*session.get("edges", ()), *program.get("edges", ())],
+        "path": [*program.get("path", ()), *session.get("path", ())],
+    }
+
+
+def _without_previews(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What may be kept where values may not."""
+    if not lineage:
+        return lineage
+    nodes = [{k: v for k, v in node.items() if k != "preview"} for node in lineage["nodes"]]
+    return {**lineage, "nodes": nodes}

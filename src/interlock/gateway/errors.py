@@ -1,12 +1,16 @@
 """What can go wrong at the door itself."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
     "DualUnavailableError",
+    "HistoryMismatchError",
+    "MissingToolResultsError",
     "MixedSessionsError",
+    "NothingToAnswerError",
     "NotApplicableError",
     "SessionArchMismatchError",
     "ToolCallNotFoundError",
@@ -25,6 +29,41 @@ class DualUnavailableError(InterlockError):
         super().__init__(
             f"{what} needs dual-llm execution, which this release does not have",
             hint='use `"agent_arch": "single-llm"`' if asked else None,
+        )
+
+
+class HistoryMismatchError(InterlockError):
+    """The conversation a client sends is not the one that was had (`history_mismatch_policy`)."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "history_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the messages of this request differ from the conversation of its session",
+            hint="send only the newest message, or set `fsm.history_mismatch_policy`",
+        )
+
+
+class MissingToolResultsError(InterlockError):
+    """Some of the outstanding calls are answered and others are not."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "missing_tool_results"
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        super().__init__(f"no result for the tool calls {', '.join(missing)}")
+
+
+class NothingToAnswerError(InterlockError):
+    """A request with neither a new user message nor a result that is waited for."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the request ends in neither a user message nor the result of an outstanding tool call"
         )
 
 

@@ -25,7 +25,7 @@ from interlock.providers.wire.model import Text, ToolCall
 from interlock.providers.wire.registry import FORMATS
 from interlock.providers.wire.relay.called import given_results
 
-__all__ = ["Preparer"]
+__all__ = ["Preparer", "count_turn"]
 
 _WRAPPED = b"is_sequrity_var"
 
@@ -48,7 +48,7 @@ class Preparer:
         head, config = ctx.head, ctx.config
         if session.state.arch != config.arch:
             raise SessionArchMismatchError(session.state.arch, config.arch)
-        self._count_turn(session, config.fsm, head)
+        count_turn(session, config.fsm, head)
         tags: set[str] = set()
         results: dict[str, str] = {}
         for item in head.results:
@@ -70,19 +70,6 @@ class Preparer:
             hidden=hidden,
             tags=tags,
         )
-
-    def _count_turn(self, session: LiveSession, fsm: FsmConfig, head: Head) -> None:
-        """A user message starts a turn; limits and resets per turn apply here."""
-        if not head.new_user_message:
-            return
-        state = session.state
-        if fsm.clear_session_meta != "never" and state.turns:
-            session.clear_labels()
-        if fsm.max_n_turns is not None:
-            if state.turns >= fsm.max_n_turns:
-                raise SessionNotFoundError(session.id)
-            session.remember = True
-        state.turns += 1
 
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
         """Tools the provider runs itself are decided when they are offered."""
@@ -170,3 +157,17 @@ def _last_user_text(head: Head) -> str:
         if message.role == "user":
             return "\n".join(part.text for part in message.parts if isinstance(part, Text))
     return ""
+
+
+def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> None:
+    """A user message starts a turn; limits and resets per turn apply here."""
+    if not head.new_user_message:
+        return
+    state = session.state
+    if fsm.clear_session_meta != "never" and state.turns:
+        session.clear_labels()
+    if fsm.max_n_turns is not None:
+        if state.turns >= fsm.max_n_turns:
+            raise SessionNotFoundError(session.id)
+        session.remember = True
+    state.turns += 1

@@ -131,6 +131,8 @@ class SessionState(Struct, kw_only=True):
     calls: dict[str, CallState] = field(default_factory=dict)
     denied: list[Denied] = field(default_factory=list)
     counter: int = 0
+    dual: bytes = b""
+    """What `gateway.dual` keeps of the conversation; empty in single-llm."""
 
 
 def _pack_set(labels: LabelSet) -> StoredSet:

@@ -134,7 +134,7 @@ class CompiledPolicy:
         shadow: list[dict[str, str | None]] = []
         for name, engine in self._worlds(call, session.labels):
             labels, other = _view(call, session, name)
-            seen = engine.decide(call, labels, other, trace=trace)
+            seen = engine.decide(_controlled(call, name), labels, other, trace=trace)
             sessions[name], arguments[name] = seen.session.labels, seen.labels
             if name == _BOUND:
                 decision = _stricter(decision, seen)
@@ -163,7 +163,12 @@ class CompiledPolicy:
         for name, engine in self._worlds(call, session.labels, initial):
             labels, other = _view(call, session, name)
             seen = engine.result(
-                call, value, initial.world(name), labels, other, non_executable=external
+                _controlled(call, name),
+                value,
+                initial.world(name),
+                labels,
+                other,
+                non_executable=external,
             )
             results[name], sessions[name] = seen.labels, seen.session.labels
             arguments[name] = seen.args
@@ -283,6 +288,11 @@ def _have_worlds(labels: Mapping[str, Labels]) -> bool:
 def _view(call: ToolCall, session: Session, name: str) -> tuple[dict[str, Labels], Session]:
     labels = {argument: held.world(name) for argument, held in call.labels.items()}
     return labels, Session(labels=session.labels.world(name), value=session.value)
+
+
+def _controlled(call: ToolCall, name: str) -> ToolCall:
+    """The call with the labels of its control as that world sees them."""
+    return replace(call, control=call.control.world(name)) if call.control.worlds else call
 
 
 def _stricter(one: Decision, other: Decision) -> Decision:

@@ -73,6 +73,11 @@ class Reply:
         self._keeps = head.format == "responses"
         self.body: dict[str, Any] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the client has got anything."""
+        return self._sink.opened
+
     def begin(self) -> None:
         """Opens a stream and sends its first event; nothing for a whole answer."""
         if self._encoder is not None and not self._sink.opened:
