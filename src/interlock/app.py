@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypedDict
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -27,6 +27,8 @@ from interlock.app_store import Store, migrate_store, open_store
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
+from interlock.gateway.dual.service import DualLlm
+from interlock.gateway.execution import Execution
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
@@ -93,6 +95,7 @@ class Application:
     asgi: FastAPI
     policies: StoredPolicies
     request_texts: RequestTexts
+    dual: DualLlm
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -120,6 +123,7 @@ class Application:
                     task.cancel()
         finally:
             self.upstreams.close()
+            self.dual.close()
             await self.store.close()
             self.tracer.close()
 
@@ -147,6 +151,21 @@ class Application:
                 await self.request_texts.purge(before=oldest)
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
+
+
+class _Parts(TypedDict):
+    """What both ways of execution are made of: there is one of each."""
+
+    sessions: Sessions
+    rules: RulesCache
+    decider: Decider
+    upstreams: Upstreams
+    ledger: Ledger
+    pins: StoredPins
+    responses: ResponseStore
+    roles: Roles
+    clock: Clock
+    status_of: Callable[[InterlockError], int]
 
 
 class _SpanTracer:
@@ -202,16 +221,16 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         refresh_s=settings.gateway.policy_refresh_s,
     )
     request_texts = RequestTexts(database, clock)
-    executor = SingleLlm(
-        sessions=Sessions(
+    parts: _Parts = {
+        "sessions": Sessions(
             ids=SessionIds(store.secrets.derive("session ids")),
             recorder=recorder,
             clock=clock,
             lifetime_s=lifetime_s,
             shared=settings.gateway.shared_sessions,
         ),
-        rules=RulesCache(policies),
-        decider=Decider(
+        "rules": RulesCache(policies),
+        "decider": Decider(
             recorder=recorder,
             clock=clock,
             roles=roles,
@@ -219,14 +238,15 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
             texts=request_texts,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
-        upstreams=upstreams,
-        ledger=ledger,
-        pins=StoredPins(store.pins, clock),
-        responses=responses,
-        roles=roles,
-        clock=clock,
-        status_of=status_of,
-    )
+        "upstreams": upstreams,
+        "ledger": ledger,
+        "pins": StoredPins(store.pins, clock),
+        "responses": responses,
+        "roles": roles,
+        "clock": clock,
+        "status_of": status_of,
+    }
+    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s)
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
@@ -234,7 +254,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         router=router,
         keys=store.keys,
         configs=ConfigCache(),
-        executor=executor,
+        executor=Execution(SingleLlm(**parts), dual),
         limits=limits,
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
         default_provider=default_provider,
@@ -252,6 +272,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         asgi=asgi,
         policies=policies,
         request_texts=request_texts,
+        dual=dual,
     )
     control = ControlRoutes(
         router=router,

@@ -243,10 +243,10 @@ class Decider:
         rules: Rules,
         session: LiveSession,
         call: PolicyCall,
+        *,
         value: object,
         initial: Labels,
         our_id: str,
-        *,
         failed: bool,
     ) -> Labels:
         """Takes in the result of a program's call: guards, `result`, `session after` rules.

@@ -6,16 +6,31 @@ from typing import ClassVar
 from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
+    "DualOnlyError",
     "DualUnavailableError",
     "HistoryMismatchError",
     "MissingToolResultsError",
     "MixedSessionsError",
-    "NothingToAnswerError",
     "NotApplicableError",
+    "NothingToAnswerError",
     "SessionArchMismatchError",
     "ToolCallNotFoundError",
     "ToolNotAllowedError",
 ]
+
+
+class DualOnlyError(InterlockError):
+    """A member of the body that only dual-llm execution knows came with single-llm."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "feature_not_applicable"
+
+    def __init__(self, member: str) -> None:
+        super().__init__(
+            f"`{member}` needs dual-llm execution",
+            hint='send `X-Features: {"agent_arch": "dual-llm"}`',
+            param=member,
+        )
 
 
 class DualUnavailableError(InterlockError):

@@ -33,5 +33,7 @@ class GatewaySettings(BaseModel):
     """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)
     """How long an answer waits for its denial to be stored."""
+    turn_s: float = Field(default=240.0, gt=0)
+    """Dual-llm: seconds one request may plan and compute before its turn ends as `timeout`."""
     shared_sessions: bool = False
     """Several processes serve the same sessions: the store is asked at every request."""

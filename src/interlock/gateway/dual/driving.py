@@ -22,12 +22,14 @@ from interlock.dual.turn import (
     CallRequest,
     ClearSession,
     Decide,
-    Final as TurnFinal,
     Label,
     Question,
     Restrict,
     Suspend,
     Turn,
+)
+from interlock.dual.turn import (
+    Final as TurnFinal,
 )
 from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider, Outcome
@@ -222,9 +224,9 @@ class Driver:
             work.rules,
             work.session,
             asked,
-            command.value,
-            command.initial,
-            our_id,
+            value=command.value,
+            initial=command.initial,
+            our_id=our_id,
             failed=command.failed,
         )
         turn.labelled(command.no, labels)

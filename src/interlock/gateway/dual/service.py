@@ -18,7 +18,8 @@ from typing import Final
 
 import msgspec
 
-from interlock.dual.turn import Answer, Final as TurnFinal, Message, Turn, TurnError, TurnInput
+from interlock.dual.turn import Answer, Message, Turn, TurnError, TurnInput
+from interlock.dual.turn import Final as TurnFinal
 from interlock.dual.turn.transcript import compare, unsure
 from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext, Sink
@@ -192,7 +193,15 @@ class DualLlm:
         assert turn is not None and outcome is not None  # noqa: S101, PT018 - one of the two ran
         if work.denied:
             await self._decider.settle()
-        return await self._finish(work, turn, outcome, messages, step.name, meter, diverged)
+        return await self._finish(
+            work,
+            turn,
+            outcome,
+            messages=messages,
+            step=step.name,
+            meter=meter,
+            diverged=diverged,
+        )
 
     # beginning
 
@@ -293,6 +302,7 @@ class DualLlm:
         work: Work,
         turn: Turn,
         outcome: list[Handed] | TurnFinal,
+        *,
         messages: Sequence[Message],
         step: str,
         meter: Meter,

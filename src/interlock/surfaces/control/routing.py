@@ -246,8 +246,6 @@ def refusal(route: Route) -> InterlockError | None:
         )
     if route.operation == "generate":
         return DualUnavailableError("policy generation")
-    if route.endpoint == "lang-graph" and route.operation in DEFAULT_PROVIDERS:
-        return DualUnavailableError("the `lang-graph` endpoint")
     return None
 
 
