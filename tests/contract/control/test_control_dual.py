@@ -125,7 +125,7 @@ async def test_an_allowed_program_runs_to_its_end(talk: Talk) -> None:
     program = (
         'doc = get_doc(id="D1")\n'
         'sent = send_email(to="a@corp.com", subject="D1", body=doc["text"].upper())\n'
-        'final_return_value = f"{sent}: {doc[\'pages\'] * 2}"'
+        "final_return_value = f\"{sent}: {doc['pages'] * 2}\""
     )
     async with talk(headers=headers(P01), tools=(DOC, MAIL)) as dialogue:
         first = await dialogue.say(plan(program))
@@ -189,10 +189,7 @@ async def test_a_new_message_abandons_outstanding_calls(talk: Talk) -> None:
 
 @requirement("control.turns.partial-results")
 async def test_partial_results_are_refused_by_name(talk: Talk) -> None:
-    program = (
-        "a, b = get_doc(id='1'), get_doc(id='2')\n"
-        "final_return_value = a + b"
-    )
+    program = "a, b = get_doc(id='1'), get_doc(id='2')\nfinal_return_value = a + b"
     async with talk(headers=headers(), tools=(DOC,)) as dialogue:
         first = await dialogue.say(plan(program))
         if len(first.calls) < 2:
@@ -232,7 +229,9 @@ def _before_last_answer(dialogue: Dialogue, history: list[Any]) -> int:
     """Where the last answer begins."""
     if dialogue.wire != "responses":
         return len(history) - 1
-    return max(i for i, item in enumerate(history) if item.get("type") == "function_call_output") + 1
+    return (
+        max(i for i, item in enumerate(history) if item.get("type") == "function_call_output") + 1
+    )
 
 
 @requirement("control.dual.restart")
@@ -373,5 +372,3 @@ async def test_tools_that_run_at_the_provider_are_refused(site: Site) -> None:
 
     assert answer.status_code == 400
     assert "web_search_20250305" in answer.json()["message"]
-
-
