@@ -149,6 +149,7 @@ class Application:
                 )
                 oldest = self.clock.now().timestamp() - kept.decision_days * 86_400.0
                 await self.request_texts.purge(before=oldest)
+                await self.store.approvals.purge(before=oldest)
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
 
@@ -236,6 +237,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
             roles=roles,
             counter=traffic,
             texts=request_texts,
+            approvals=store.approvals,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
         "upstreams": upstreams,

@@ -8,6 +8,7 @@ import typer
 from interlock import __version__
 from interlock.app_settings import load_settings
 from interlock.cli import (
+    approvals,
     audit,
     decisions,
     keys,
@@ -45,6 +46,7 @@ policy.app.add_typer(policy_replay.app)
 app.add_typer(policy.app, name="policy")
 app.add_typer(tools.app, name="tools")
 app.add_typer(decisions.app, name="decisions")
+app.add_typer(approvals.app, name="approvals")
 app.add_typer(settings_commands.app, name="config")
 app.add_typer(audit.app, name="audit")
 

@@ -11,11 +11,13 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct, field
 
+from interlock.gateway.approvals.model import Question, Ruling
 from interlock.gateway.context import CallContext
 from interlock.gateway.ids import parse_call_id
 from interlock.gateway.records import DecisionRecord, Recorder
@@ -68,6 +70,14 @@ class TextKeeper(Protocol):
         ...
 
 
+class Asks(Protocol):
+    """Where a soft denial is put to a person."""
+
+    async def ask(self, question: Question) -> Ruling:
+        """Waits for the person's answer; whatever goes wrong is no approval."""
+        ...
+
+
 class Outcome(Struct, kw_only=True):
     """What became of one attempted call."""
 
@@ -83,6 +93,8 @@ class Outcome(Struct, kw_only=True):
     """What the policy said; None where it was not asked, or could not answer."""
     verdict: str = ""
     """What the log calls the outcome."""
+    ruling: Ruling | None = None
+    """What a person said, where one was asked."""
 
     @property
     def hard(self) -> bool:
@@ -101,6 +113,7 @@ class Decider:
         roles: Roles,
         counter: DecisionCounter,
         texts: TextKeeper | None = None,
+        approvals: Asks | None = None,
         denial_wait_s: float = 2.0,
     ) -> None:
         self._recorder = recorder
@@ -109,6 +122,7 @@ class Decider:
         self._counter = counter
         self._shown: OrderedDict[tuple[str, bytes], str | None] = OrderedDict()
         self._texts = texts
+        self._approvals = approvals
         self._denial_wait_s = denial_wait_s
 
     async def call(
@@ -140,6 +154,9 @@ class Decider:
         guarded: ArgumentVerdict | None = None
         started = session.policy.labels
         message, unasked = "", "error"
+        decision_id = new_id("dec")
+        ruling: Ruling | None = None
+        edited: dict[str, Any] | None = None
         try:
             args = _arguments(call.arguments)
             if args is None:
@@ -154,16 +171,24 @@ class Decider:
                 decision = rules.policy.decide(asked, session.policy)
                 session.policy = decision.session
                 _note_origins(session, decision.origins, tool, our_id)
-                if not decision.verdict.allowed:
-                    message = _explained(decision, asked)
-                elif guarded is not None and guarded.denied is not None:
-                    message = _plain_denial(tool, guarded.denied.reason)
+                message = _refusal(decision, guarded, asked)
+                if message and self._may_ask(ctx, rules, decision):
+                    ruling = await self._ask(ctx, session, decision_id, decision, asked, lineage)
+                    if ruling.state == "allowed" and ruling.arguments is not None:
+                        edited = ruling.arguments
+                        guarded = await self._guard_arguments(ctx, rules, tool, edited)
+                        asked = replace(asked, args=edited)
+                        decision = rules.policy.decide(asked, session.policy)
+                        session.policy = decision.session
+                    message = _after(ruling, decision, guarded, asked)
         except Exception:
             _log.exception("deciding a call of %s failed", tool)
             decision = None
             message = _plain_denial(tool, "the decision could not be made")
         allowed = not message
-        outcome = Outcome(allowed=allowed, message=message, decision_id=new_id("dec"))
+        outcome = Outcome(allowed=allowed, message=message, decision_id=decision_id)
+        if allowed and edited is not None:
+            outcome.arguments = _json(edited).decode()
         if guarded is not None:
             outcome.tags = guarded.tags
             if allowed and guarded.changed:
@@ -189,8 +214,10 @@ class Decider:
             unasked=unasked,
             began=began,
             lineage=lineage or {},
+            ruling=ruling,
         )
         outcome.decision = decision
+        outcome.ruling = ruling
         self._write(ctx, rules, session, outcome, seen)
         return outcome
 
@@ -338,6 +365,53 @@ class Decider:
         if not await self._recorder.flush(wait_s=self._denial_wait_s):
             _log.warning("a denial is queued but not stored yet: the store is slow")
 
+    def _may_ask(self, ctx: CallContext, rules: Rules, decision: Decision) -> bool:
+        """Whether a denial may be put to a person: a soft one, not in mode strict."""
+        return (
+            self._approvals is not None
+            and ctx.key.approval == "ask"
+            and decision.verdict is Verdict.SOFT_DENIED
+            and rules.config.policy.mode != "strict"
+        )
+
+    async def _ask(  # noqa: PLR0917 - the parts of one question
+        self,
+        ctx: CallContext,
+        session: LiveSession,
+        decision_id: str,
+        decision: Decision,
+        asked: PolicyCall,
+        lineage: Mapping[str, Any] | None,
+    ) -> Ruling:
+        """What a person says to a soft denial; nobody is asked twice for a whole session."""
+        assert self._approvals is not None  # noqa: S101 - `_may_ask` saw to it
+        rule = decision.rule
+        name = rule.policy if rule is not None else decision.reason
+        if (asked.tool, name) in session.state.approved:
+            return Ruling(approval_id="", state="allowed", scope="session")
+        ruling = await self._approvals.ask(
+            Question(
+                decision_id=decision_id,
+                account_id=ctx.key.account_id,
+                key_id=ctx.key.id,
+                session_id=session.id,
+                surface="control",
+                asked_for=ctx.key.user_email,
+                tool=asked.tool,
+                rule=_explained(decision, asked).partition(" Rule: ")[2] or decision.reason,
+                arguments=dict(asked.args),
+                labels={n: _labels(held) for n, held in decision.labels.items()},
+                lineage=_joined(
+                    _lineage(session, rule, asked.tool, dict(asked.args)), lineage or {}
+                ),
+                keep_values=ctx.key.retention == "full",
+            )
+        )
+        if ruling.state == "allowed" and ruling.scope == "session":
+            session.state.approved.append((asked.tool, name))
+            session.remember = True
+        return ruling
+
     async def _guard_arguments(
         self, ctx: CallContext, rules: Rules, tool: str, args: dict[str, Any]
     ) -> ArgumentVerdict | None:
@@ -372,6 +446,9 @@ class Decider:
     ) -> None:
         decision, guarded = seen.decision, seen.guarded
         verdict, reason = _verdict(decision, guarded, seen.unasked)
+        ruling = seen.ruling
+        if outcome.allowed and ruling is not None:
+            verdict, reason = Verdict.SOFT_ALLOWED.value, "approval"
         outcome.verdict = verdict
         rule = decision.rule if decision is not None else None
         key = ctx.key
@@ -406,7 +483,11 @@ class Decider:
                 ),
                 shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
                 guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
-                basis={**rules.basis, "values": key.retention},
+                basis={
+                    **rules.basis,
+                    "values": key.retention,
+                    **({} if ruling is None else {"approval": ruling.approval_id}),
+                },
                 duration_s=time.perf_counter() - seen.began,
             )
         )
@@ -429,6 +510,7 @@ class _Seen(Struct, kw_only=True):
     """Why there is no decision, where there is none."""
     began: float
     lineage: Mapping[str, Any] = field(default_factory=dict)
+    ruling: Ruling | None = None
 
 
 def _note_origins(
@@ -500,6 +582,28 @@ def _policy_call(
     for name, tags in guarded.arg_tags.items():
         joined[name] = joined.get(name, DEFAULT_LABELS).merge(Labels(tags=LabelSet(tags)))
     return PolicyCall(tool=tool, args=args, labels=joined, control=control)
+
+
+def _refusal(decision: Decision, guarded: ArgumentVerdict | None, asked: PolicyCall) -> str:
+    """Why the call is denied; empty when it is not."""
+    if not decision.verdict.allowed:
+        return _explained(decision, asked)
+    if guarded is not None and guarded.denied is not None:
+        return _plain_denial(asked.tool, guarded.denied.reason)
+    return ""
+
+
+def _after(
+    ruling: Ruling, decision: Decision, guarded: ArgumentVerdict | None, asked: PolicyCall
+) -> str:
+    """As `_refusal`, once a person was asked: who can lift a soft denial, and nothing else."""
+    said = _refusal(decision, guarded, asked)
+    if ruling.state != "allowed":
+        return f"{said} {ruling.sentence}"
+    lifted = decision.verdict is not Verdict.HARD_DENIED
+    if lifted and (guarded is None or guarded.denied is None):
+        return ""
+    return said or _plain_denial(asked.tool, "the decision could not be made")
 
 
 def _plain_denial(tool: str, why: str) -> str:

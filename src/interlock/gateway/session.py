@@ -131,6 +131,8 @@ class SessionState(Struct, kw_only=True):
     calls: dict[str, CallState] = field(default_factory=dict)
     denied: list[Denied] = field(default_factory=list)
     counter: int = 0
+    approved: list[tuple[str, str]] = field(default_factory=list)
+    """Soft denials a person lifted for the whole session: (tool, rule)."""
     dual: bytes = b""
     """What `gateway.dual` keeps of the conversation; empty in single-llm."""
 
