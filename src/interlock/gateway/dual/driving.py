@@ -124,6 +124,7 @@ class Driver:
                     turn.restricted(command.no, self._restrict(work, command))
                 case ClearSession():
                     work.session.clear_labels()
+                    turn.session_labels = work.session.policy.labels
                     turn.cleared()
                 case Suspend():
                     return [self._hand(work, call) for call in command.calls]
@@ -191,20 +192,26 @@ class Driver:
             lineage=call.lineage,
             external=not call.internal,
         )
+        turn.session_labels = session.policy.labels
         entry = _entry(call, outcome, our_id)
         if outcome.allowed:
             if outcome.arguments is not None:
                 work.arguments[call.no] = outcome.arguments
             if our_id:
                 work.ids[call.no] = our_id
-            rewritten = None
             if call.internal and outcome.arguments is not None:
-                rewritten = msgspec.json.decode(outcome.arguments)
-            turn.allowed(call.no, entry, arguments=rewritten)
+                turn.revise(call.no, msgspec.json.decode(outcome.arguments))
+            turn.allowed(call.no, entry)
             return
         work.denied = True
         blocked = outcome.decision is not None and outcome.decision.verdict.allowed
-        turn.denied(call.no, outcome.message, hard=outcome.hard, entry=entry, classifier=blocked)
+        turn.denied(
+            call.no,
+            outcome.message,
+            hard=outcome.hard,
+            entry=entry,
+            code="classifier_blocked" if blocked else "policy_violation",
+        )
 
     def _new_id(self, work: Work) -> str:
         state = work.session.state
@@ -229,6 +236,7 @@ class Driver:
             our_id=our_id,
             failed=command.failed,
         )
+        turn.session_labels = work.session.policy.labels
         turn.labelled(command.no, labels)
 
     def _id_of(self, work: Work, no: int) -> str:

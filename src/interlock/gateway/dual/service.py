@@ -292,8 +292,10 @@ class DualLlm:
             async with asyncio.timeout(self._turn_s):
                 return await self._driver.drive(work, turn)
         except TimeoutError:
-            message = f"the turn took longer than {self._turn_s:g} s"
-            return TurnFinal(answer=Answer(error=TurnError(code="timeout", message=message)))
+            turn.stop("timeout", f"the turn took longer than {self._turn_s:g} s")
+            over = turn.next()
+            assert isinstance(over, TurnFinal)  # noqa: S101 - a stopped turn is over
+            return over
 
     # ending
 
