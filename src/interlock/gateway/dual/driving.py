@@ -21,6 +21,7 @@ from interlock.dual.turn import (
     Ask,
     CallRequest,
     ClearSession,
+    Command,
     Decide,
     Label,
     Question,
@@ -109,9 +110,8 @@ class Driver:
         Raises InterlockError when the very first model cannot be asked and the client has
         got nothing yet: the turn is as it was before, and the request can be repeated.
         """
-        loop = asyncio.get_running_loop()
         while True:
-            command = await loop.run_in_executor(self._threads, turn.next)
+            command = await self._next(turn)
             match command:
                 case Ask():
                     await self._ask(work, turn, command.asks)
@@ -130,6 +130,18 @@ class Driver:
                     return [self._hand(work, call) for call in command.calls]
                 case TurnFinal():
                     return command
+
+    async def _next(self, turn: Turn) -> Command:
+        """The turn's next command; nobody touches the turn before its program has stopped.
+
+        A program is bounded in steps, so a cancelled request waits for it.
+        """
+        running = asyncio.get_running_loop().run_in_executor(self._threads, turn.next)
+        try:
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            raise
 
     # models
 
