@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypedDict
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -28,8 +28,10 @@ from interlock.gateway.annotations.service import Annotations
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
-from interlock.gateway.guarding import GuardPool
+from interlock.gateway.dual.service import DualLlm
+from interlock.gateway.execution import Execution
 from interlock.gateway.generation import PolicyGeneration
+from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
@@ -100,6 +102,7 @@ class Application:
     request_texts: RequestTexts
     guards: GuardPool
     annotations: Annotations
+    dual: DualLlm
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -128,6 +131,7 @@ class Application:
         finally:
             self.upstreams.close()
             self.guards.close()
+            self.dual.close()
             await self.store.close()
             self.tracer.close()
 
@@ -154,8 +158,24 @@ class Application:
                 oldest = self.clock.now().timestamp() - kept.decision_days * 86_400.0
                 await self.request_texts.purge(before=oldest)
                 await self.annotations.purge(before=oldest)
+                await self.store.approvals.purge(before=oldest)
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
+
+
+class _Parts(TypedDict):
+    """What both ways of execution are made of: there is one of each."""
+
+    sessions: Sessions
+    rules: RulesCache
+    decider: Decider
+    upstreams: Upstreams
+    ledger: Ledger
+    pins: StoredPins
+    responses: ResponseStore
+    roles: Roles
+    clock: Clock
+    status_of: Callable[[InterlockError], int]
 
 
 class _SpanTracer:
@@ -220,26 +240,28 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         shared=settings.gateway.shared_sessions,
     )
     annotations = Annotations(database, clock, sessions)
-    executor = SingleLlm(
-        sessions=sessions,
-        rules=RulesCache(policies),
-        decider=Decider(
+    parts: _Parts = {
+        "sessions": sessions,
+        "rules": RulesCache(policies),
+        "decider": Decider(
             recorder=recorder,
             clock=clock,
             roles=roles,
             counter=traffic,
             guards=guards,
             texts=request_texts,
+            approvals=store.approvals,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
-        upstreams=upstreams,
-        ledger=ledger,
-        pins=StoredPins(store.pins, clock),
-        responses=responses,
-        roles=roles,
-        clock=clock,
-        status_of=status_of,
-    )
+        "upstreams": upstreams,
+        "ledger": ledger,
+        "pins": StoredPins(store.pins, clock),
+        "responses": responses,
+        "roles": roles,
+        "clock": clock,
+        "status_of": status_of,
+    }
+    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s)
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
@@ -248,7 +270,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         router=router,
         keys=store.keys,
         configs=configs,
-        executor=executor,
+        executor=Execution(SingleLlm(**parts), dual),
         limits=limits,
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
         default_provider=default_provider,
@@ -268,6 +290,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         request_texts=request_texts,
         guards=guards,
         annotations=annotations,
+        dual=dual,
     )
     control = ControlRoutes(
         router=router,

@@ -92,6 +92,10 @@ def create(
     retention: Annotated[
         str | None, typer.Option(help="Argument values in the log: full, masked or none.")
     ] = None,
+    approval: Annotated[
+        str | None,
+        typer.Option(help="`ask`: a person may lift a soft denial, see `approvals`; or off."),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -122,6 +126,7 @@ def create(
         call_ids=call_ids or defaults.call_ids,  # type: ignore[arg-type]
         retention=retention or defaults.retention,  # type: ignore[arg-type]
         policy_override=policy_override,
+        approval=approval or defaults.approval,  # type: ignore[arg-type]
         expires_at=parse_instant(expires, "--expires", future=True),
     )
 
@@ -252,6 +257,7 @@ def _print_view(view: KeyView) -> None:
         "cost/month": "unlimited" if limits.monthly_cost is None else f"${limits.monthly_cost:.2f}",
         "tool pinning": view.tool_pinning,
         "call ids": view.call_ids,
+        "approval": view.approval,
         "retention": view.retention,
         "override": "header policies may loosen bound ones" if view.policy_override else "no",
         "own provider keys": ", ".join(view.providers) or "none",

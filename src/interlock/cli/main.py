@@ -47,6 +47,10 @@ class _Commands(LazyGroup):
         "decisions": Lazy(
             "interlock.cli.decisions:app", "The decision log: what was allowed, denied, and why."
         ),
+        "approvals": Lazy(
+            "interlock.cli.approvals:app",
+            "Soft denials that wait for a person (keys with `--approval ask`).",
+        ),
         "config": Lazy("interlock.cli.config:app", "Settings: what is in effect, and why."),
         "audit": Lazy("interlock.cli.audit:app", "The audit log of administration."),
     }

@@ -6,14 +6,31 @@ from typing import ClassVar
 from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
+    "DualOnlyError",
     "DualUnavailableError",
+    "HistoryMismatchError",
     "MissingToolResultsError",
     "MixedSessionsError",
     "NotApplicableError",
+    "NothingToAnswerError",
     "SessionArchMismatchError",
     "ToolCallNotFoundError",
     "ToolNotAllowedError",
 ]
+
+
+class DualOnlyError(InterlockError):
+    """A member of the body that only dual-llm execution knows came with single-llm."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "feature_not_applicable"
+
+    def __init__(self, member: str) -> None:
+        super().__init__(
+            f"`{member}` needs dual-llm execution",
+            hint='send `X-Features: {"agent_arch": "dual-llm"}`',
+            param=member,
+        )
 
 
 class DualUnavailableError(InterlockError):
@@ -27,6 +44,31 @@ class DualUnavailableError(InterlockError):
         super().__init__(
             f"{what} needs dual-llm execution, which this release does not have",
             hint='use `"agent_arch": "single-llm"`' if asked else None,
+        )
+
+
+class HistoryMismatchError(InterlockError):
+    """The conversation a client sends is not the one that was had (`history_mismatch_policy`)."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "history_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the messages of this request differ from the conversation of its session",
+            hint="send only the newest message, or set `fsm.history_mismatch_policy`",
+        )
+
+
+class NothingToAnswerError(InterlockError):
+    """A request with neither a new user message nor a result that is waited for."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the request ends in neither a user message nor the result of an outstanding tool call"
         )
 
 

@@ -29,7 +29,7 @@ from interlock.providers.wire.model import Text, ToolCall
 from interlock.providers.wire.registry import FORMATS
 from interlock.providers.wire.relay.called import given_results, last_called
 
-__all__ = ["Preparer"]
+__all__ = ["Preparer", "count_turn"]
 
 _WRAPPED = b"is_sequrity_var"
 
@@ -58,7 +58,7 @@ class Preparer:
             prepend, earlier_tools = await self._responses.history(ctx)
         if head.results and not head.new_user_message:
             _check_complete(head, session, prepend)
-        self._count_turn(session, config.fsm, head)
+        count_turn(session, config.fsm, head)
         tags: set[str] = set()
         results: dict[str, str] = {}
         for item in head.results:
@@ -82,19 +82,6 @@ class Preparer:
             hidden=hidden,
             tags=tags,
         )
-
-    def _count_turn(self, session: LiveSession, fsm: FsmConfig, head: Head) -> None:
-        """A user message starts a turn; limits and resets per turn apply here."""
-        if not head.new_user_message:
-            return
-        state = session.state
-        if fsm.clear_session_meta != "never" and state.turns:
-            session.clear_labels()
-        if fsm.max_n_turns is not None:
-            if state.turns >= fsm.max_n_turns:
-                raise SessionNotFoundError(session.id)
-            session.remember = True
-        state.turns += 1
 
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
         """Tools the provider runs itself are decided when they are offered."""
@@ -206,3 +193,17 @@ def _last_user_text(head: Head) -> str:
         if message.role == "user":
             return "\n".join(part.text for part in message.parts if isinstance(part, Text))
     return ""
+
+
+def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> None:
+    """A user message starts a turn; limits and resets per turn apply here."""
+    if not head.new_user_message:
+        return
+    state = session.state
+    if fsm.clear_session_meta != "never" and state.turns:
+        session.clear_labels()
+    if fsm.max_n_turns is not None:
+        if state.turns >= fsm.max_n_turns:
+            raise SessionNotFoundError(session.id)
+        session.remember = True
+    state.turns += 1

@@ -29,6 +29,8 @@ __all__ = [
 
 _CACHED = 4096
 HEADER_SOURCE = "X-Policy"
+SESSION_SOURCE = "session"
+"""Policy a session wrote itself, where it cannot be one text with the header's."""
 
 
 class PolicyFileError(InterlockError):
@@ -119,7 +121,7 @@ class RulesCache:
 
     def _compile(self, config: SessionConfig, key: KeyInfo) -> Rules:
         policy = config.policy
-        header = [PolicySource(name=HEADER_SOURCE, text=policy.code, language=policy.language)]
+        header = _header(policy)
         if config.shadow is not None:
             watched = config.shadow
             header.append(
@@ -160,6 +162,19 @@ class RulesCache:
             basis=_basis(policy, bound, enforced, override=key.policy_override),
             header=enforced,
         )
+
+
+def _header(policy: PolicyConfig) -> list[PolicySource]:
+    """The request's own policy, with what its session wrote before and after it.
+
+    One text where it can be, so that a decision can be replayed under all of it.
+    """
+    added = (policy.generated, policy.restrictions)
+    if policy.language == "sqrt":
+        parts = [part for part in (policy.generated, policy.code, policy.restrictions) if part]
+        return [PolicySource(name=HEADER_SOURCE, text="\n".join(parts))]
+    own = PolicySource(name=HEADER_SOURCE, text=policy.code, language=policy.language)
+    return [own, *(PolicySource(name=SESSION_SOURCE, text=text) for text in added)]
 
 
 def digest_of_source(source: PolicySource) -> str:

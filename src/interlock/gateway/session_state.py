@@ -41,7 +41,10 @@ ORIGINS_KEPT = 200
 
 
 class MergeError(Exception):
-    """Raised when two versions cannot both be true: one call id stands for two calls."""
+    """Raised when two versions cannot both be true.
+
+    One call id stands for two calls, or one conversation went on in two ways.
+    """
 
 
 class CallState(Struct, kw_only=True):
@@ -112,6 +115,10 @@ class SessionState(Struct, kw_only=True):
     calls: dict[str, CallState] = field(default_factory=dict)
     denied: list[Denied] = field(default_factory=list)
     counter: int = 0
+    approved: list[tuple[str, str]] = field(default_factory=list)
+    """Soft denials a person lifted for the whole session: (tool, rule)."""
+    dual: bytes = b""
+    """What `gateway.dual` keeps of the conversation; empty in single-llm."""
 
 
 def _pack_set(labels: LabelSet) -> StoredSet:
@@ -155,8 +162,10 @@ def merge_states(ours: SessionState, theirs: SessionState, *, base_turns: int) -
     add up, because either side counted its own.
 
     Raises:
-        MergeError: both gave the same id to different calls.
+        MergeError: both gave the same id to different calls, or both went on with a turn.
     """
+    if ours.dual != theirs.dual:
+        raise MergeError("two turns of one conversation")
     calls = dict(theirs.calls)
     for call_id, call in ours.calls.items():
         other = calls.get(call_id)
@@ -172,6 +181,7 @@ def merge_states(ours: SessionState, theirs: SessionState, *, base_turns: int) -
         calls=dict(list(calls.items())[-CALLS_KEPT:]),
         denied=_united(theirs.denied, ours.denied)[-DENIED_KEPT:],
         counter=max(ours.counter, theirs.counter),
+        approved=_united(theirs.approved, ours.approved),
     )
 
 

@@ -134,7 +134,7 @@ class CompiledPolicy:
         shadow: list[dict[str, str | None]] = []
         for name, engine in self._worlds(call, session.labels):
             labels, other = _view(call, session, name)
-            seen = engine.decide(call, labels, other, trace=trace)
+            seen = engine.decide(_controlled(call, name), labels, other, trace=trace)
             sessions[name], arguments[name] = seen.session.labels, seen.labels
             if name == _BOUND:
                 decision = _stricter(decision, seen)
@@ -169,7 +169,12 @@ class CompiledPolicy:
         for name, engine in self._worlds(call, session.labels, initial):
             labels, other = _view(call, session, name)
             seen = engine.result(
-                call, value, initial.world(name), labels, other, non_executable=external
+                _controlled(call, name),
+                value,
+                initial.world(name),
+                labels,
+                other,
+                non_executable=external,
             )
             results[name], sessions[name] = seen.labels, seen.session.labels
             arguments[name] = seen.args
@@ -296,6 +301,11 @@ def _with_worlds(session: Session, worlds: Mapping[str, Labels], value: object) 
     if labels is session.labels and value is session.value:
         return session
     return Session(labels=labels, value=value)
+
+
+def _controlled(call: ToolCall, name: str) -> ToolCall:
+    """The call with the labels of its control as that world sees them."""
+    return replace(call, control=call.control.world(name)) if call.control.worlds else call
 
 
 def _stricter(one: Decision, other: Decision) -> Decision:

@@ -332,6 +332,8 @@ class ToolCall:
     args: Mapping[str, Any]
     labels: Mapping[str, Labels] = field(default_factory=dict)
     """Missing names have `DEFAULT_LABELS`."""
+    control: Labels = DEFAULT_LABELS
+    """Of the conditions that decided that the call is made (11.9, strict); `@args` includes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
