@@ -1,0 +1,109 @@
+"""The contract between the machine and the library of natives.
+
+A native is a function of the interpreter that programs call by name. It is given values and an
+`Env`, makes a value, and does nothing else: it calls no program function, keeps no state outside
+values and the `Env`, and reads no clock.
+
+What it may raise: `Raise` (an exception of the program) and `LimitExceeded`. Any other exception
+is a defect of ours; the machine reports it as `RuntimeError` of the program, without details.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from interlock.dual.limits import Limits, Meter
+from interlock.dual.marks import NEUTRAL, Mark, MarkTable
+from interlock.dual.values import HeapObj, Value, added, deep, touched
+
+__all__ = ["Env", "Member", "Native", "NativeFn", "Random"]
+
+_MASK = (1 << 64) - 1
+
+
+class Random:
+    """A small seeded generator (splitmix64) whose state is one integer."""
+
+    __slots__ = ("state",)
+
+    def __init__(self, seed: int = 0) -> None:
+        self.state = seed & _MASK
+
+    def bits(self) -> int:
+        """The next 64 bits."""
+        self.state = (self.state + 0x9E3779B97F4A7C15) & _MASK
+        mixed = self.state
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & _MASK
+        return mixed ^ (mixed >> 31)
+
+    def uniform(self) -> float:
+        """A float in [0, 1)."""
+        return (self.bits() >> 11) * 2.0**-53
+
+    def below(self, count: int) -> int:
+        """An integer in [0, count), for 0 < count < 2**64."""
+        return (self.bits() * count) >> 64 if count <= _MASK else self.bits() % count
+
+
+class Env:
+    """What natives and operations need of the machine."""
+
+    __slots__ = ("control", "debug", "debug_chars", "limits", "marks", "meter", "now", "rng")
+
+    def __init__(self, limits: Limits, now: dt.datetime, seed: int = 0) -> None:
+        self.limits = limits
+        self.meter = Meter(limits)
+        """Charge work and memory here before doing or building anything large."""
+        self.marks = MarkTable()
+        self.now = now
+        """The instant of the turn, aware UTC; all a program knows of the time."""
+        self.rng = Random(seed)
+        self.control: Mark = NEUTRAL
+        """Strict mode: what decided that this operation happens; joined onto mutations."""
+        self.debug: list[str] = []
+        """What the program printed; never shown to a planner."""
+        self.debug_chars = 0
+
+    def deep(self, value: Value) -> Mark:
+        """The mark of the value and of everything in it."""
+        return deep(self.marks, value, self.meter)
+
+    def added(self, container: HeapObj, value: Value) -> None:
+        """Must be called when `value` has been put into `container`."""
+        added(self.marks, container, value, self.control)
+
+    def touched(self, container: HeapObj) -> None:
+        """Must be called when `container` has been changed in any other way."""
+        touched(self.marks, container, self.control)
+
+
+NativeFn = Callable[[Env, Sequence[Value], Mapping[str, Value]], Value]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Native:
+    """One function of the library."""
+
+    fn: NativeFn
+    marks: Literal["join", "own"] = "join"
+    """`join`: the machine joins the deep marks of all arguments onto the result's reference.
+    `own`: `fn` has put the right marks on the result and on what it changed."""
+    is_property: bool = False
+    """Read without a call: `datetime.datetime.year` (given the receiver), `math.pi` (given
+    nothing)."""
+    cost: int = 0
+    """Steps charged before each call, besides what `fn` charges itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a name of a module, or of the built-ins, stands for.
+
+    `native`: an entry of `NATIVES`; `type`: a `TypeObj`; `prelude`: a function of the prelude;
+    `marker`: a `TypeExpr` without arguments (`typing.Optional`); `module`: a `ModuleObj`.
+    """
+
+    kind: Literal["native", "type", "prelude", "marker", "module"]
+    name: str
