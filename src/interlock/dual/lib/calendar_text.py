@@ -55,7 +55,9 @@ def parse_moment(text: str, form: str) -> datetime:
             raise FormatError("ValueError", f"'{bad}' is a bad directive in format '{form}'")
         if letter in seen and letter != "%":
             # The host would fail on the group of its own expression; one of each is the rule.
-            raise FormatError("ValueError", f"directive '%{letter}' occurs twice in format '{form}'")
+            raise FormatError(
+                "ValueError", f"directive '%{letter}' occurs twice in format '{form}'"
+            )
         seen.add(letter)
     try:
         return datetime.strptime(text, form)  # noqa: DTZ007  the program says which zone it means

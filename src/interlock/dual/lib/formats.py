@@ -39,7 +39,7 @@ def spec_width(spec: str) -> int:
 
     A number of more than nine digits reads as 10**9.
     """
-    found = [number for number in _NUMBER.findall(spec)]
+    found: list[str] = _NUMBER.findall(spec)
     return max((int(number) if len(number) < 10 else 10**9 for number in found), default=0)
 
 
@@ -75,9 +75,7 @@ def template_pieces(template: str) -> list[Piece]:
     try:
         for literal, field, spec, conversion in string.Formatter().parse(template):
             if conversion is not None and conversion not in ("r", "s", "a"):
-                raise FormatError(
-                    "ValueError", f"Unknown conversion specifier {conversion}"
-                )
+                raise FormatError("ValueError", f"Unknown conversion specifier {conversion}")
             pieces.append(Piece(literal, field, conversion, spec or ""))
     except ValueError as error:
         raise FormatError("ValueError", str(error)) from None
@@ -243,9 +241,7 @@ def _percent_piece(field: _Percent, source: PercentSource) -> str:
         wanted = "an integer" if field.kind in "oxX" else "a real number"
         if field.kind in _REALS:
             raise FormatError("TypeError", f"must be real number, not {kind}")
-        raise FormatError(
-            "TypeError", f"%{field.kind} format: {wanted} is required, not {kind}"
-        )
+        raise FormatError("TypeError", f"%{field.kind} format: {wanted} is required, not {kind}")
     elif field.kind in "oxX" and isinstance(scalar, float):
         message = f"%{field.kind} format: an integer is required, not float"
         raise FormatError("TypeError", message)

@@ -1,11 +1,11 @@
-"""Rewrites a regular expression of Python's `re` into the syntax of RE2.
+r"""Rewrites a regular expression of Python's `re` into the syntax of RE2.
 
 RE2 has no backtracking, so no text is exponential; what it cannot express
 (look-around, back-references, conditional, atomic and possessive groups) is
 refused by name. Character classes keep their Unicode meaning, `(?x)` and
 comments are resolved here, escapes become code points.
 
-Known differences that remain: `\\b` and `\\B` know ASCII letters only.
+Known differences that remain: `\b` and `\B` know ASCII letters only.
 """
 
 import re
@@ -20,7 +20,10 @@ _MAX_NESTING = 100
 
 _DIGIT = r"\p{Nd}"
 _WORD = r"\p{L}\p{N}_"
-_SPACE = r"\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+_SPACE = (
+    r"\t-\r\x{1c}-\x{20}\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}"
+    r"\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}"
+)
 _ASCII_CLASS = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t-\r\x{20}"}
 _UNICODE_CLASS = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROL = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
