@@ -15,9 +15,9 @@ from typing import Literal
 
 from interlock.dual.limits import Limits, Meter
 from interlock.dual.marks import NEUTRAL, Mark, MarkTable
-from interlock.dual.values import HeapObj, Value, added, deep, touched
+from interlock.dual.values import HeapObj, IterObj, Value, added, deep, touched
 
-__all__ = ["Env", "Member", "Native", "NativeFn", "Random"]
+__all__ = ["Env", "Member", "Native", "NativeFn", "Random", "StepFn"]
 
 _MASK = (1 << 64) - 1
 
@@ -50,9 +50,25 @@ class Random:
 class Env:
     """What natives and operations need of the machine."""
 
-    __slots__ = ("control", "debug", "debug_chars", "limits", "marks", "meter", "now", "rng")
+    __slots__ = (
+        "control",
+        "debug",
+        "debug_chars",
+        "iterators",
+        "limits",
+        "marks",
+        "meter",
+        "now",
+        "rng",
+    )
 
-    def __init__(self, limits: Limits, now: dt.datetime, seed: int = 0) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        now: dt.datetime,
+        seed: int = 0,
+        iterators: "Mapping[str, StepFn] | None" = None,
+    ) -> None:
         self.limits = limits
         self.meter = Meter(limits)
         """Charge work and memory here before doing or building anything large."""
@@ -65,6 +81,8 @@ class Env:
         self.debug: list[str] = []
         """What the program printed; never shown to a planner."""
         self.debug_chars = 0
+        self.iterators: Mapping[str, StepFn] = iterators or {}
+        """Steps of the library's kinds of `IterObj`: `lib.registry.ITERATORS`."""
 
     def deep(self, value: Value) -> Mark:
         """The mark of the value and of everything in it."""
@@ -78,6 +96,9 @@ class Env:
         """Must be called when `container` has been changed in any other way."""
         touched(self.marks, container, self.control)
 
+
+StepFn = Callable[[Env, IterObj], Value | None]
+"""Moves an iterator: the next element, or None at the end (then `position` is -1)."""
 
 NativeFn = Callable[[Env, Sequence[Value], Mapping[str, Value]], Value]
 
