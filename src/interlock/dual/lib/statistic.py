@@ -42,6 +42,10 @@ def _delegated(name: str, doc: str) -> Native:
     def native(env: Env, args: Args, kwargs: Kwargs) -> Value:
         given = [_argument(env, name, arg) for arg in args]
         named = {key: _argument(env, name, value) for key, value in kwargs.items()}
+        groups = named.get("n")
+        if isinstance(groups, int):
+            env.meter.elements(groups)
+            env.meter.work(max(groups, 0))
         try:
             return lift(function(*given, **named))
         except statistics.StatisticsError as error:
