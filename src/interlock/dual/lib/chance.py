@@ -21,7 +21,7 @@ from interlock.dual.lib.access import (
 from interlock.dual.lib.display import repr_text
 from interlock.dual.lib.sequences import shape
 from interlock.dual.marks import NEUTRAL
-from interlock.dual.native import Env, Native
+from interlock.dual.native import Env, Native, Random
 from interlock.dual.ops.iterate import length
 from interlock.dual.ops.types import shown_type
 from interlock.dual.values import (
@@ -59,13 +59,14 @@ def _uniform(env: Env, args: Args, kwargs: Kwargs) -> Value:
 
 
 def _below(env: Env, count: int) -> int:
+    rng = _fork(env)
     if count >= 2**64:
         env.meter.integer(count.bit_length())
         number = 0
         for _ in range(count.bit_length() // 64 + 2):
-            number = (number << 64) | env.rng.bits()
+            number = (number << 64) | rng.bits()
         return number % count
-    return env.rng.below(count)
+    return rng.below(count)
 
 
 def _randint(env: Env, args: Args, kwargs: Kwargs) -> Value:
@@ -123,6 +124,14 @@ def _choice(env: Env, args: Args, kwargs: Kwargs) -> Value:
     return elements[env.rng.below(len(elements))]
 
 
+def _fork(env: Env) -> Random:
+    """A generator of its own for one call: the run's moves on by one draw, however many are made.
+
+    How often it is drawn from may derive from labelled data, and must not show in later numbers.
+    """
+    return Random(env.rng.bits())
+
+
 def _choices(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """`k` elements of a sequence, each drawn anew, by weights if given."""
     if len(args) > 2:
@@ -136,7 +145,8 @@ def _choices(env: Env, args: Args, kwargs: Kwargs) -> Value:
     bounds = _bounds(env, weights, cumulated, len(elements))
     if not elements:
         fail("IndexError", "list index out of range")
-    chosen = [elements[_drawn(env, bounds, len(elements))] for _ in range(k)]
+    rng = _fork(env)
+    chosen = [elements[_drawn(env, rng, bounds, len(elements))] for _ in range(k)]
     drawn_by = [value for value in (weights, cumulated, count) if value is not None]
     return list_of(env, chosen, joined(env, drawn_by))
 
@@ -162,10 +172,10 @@ def _bounds(
     return numbers
 
 
-def _drawn(env: Env, bounds: list[float] | None, count: int) -> int:
+def _drawn(env: Env, rng: Random, bounds: list[float] | None, count: int) -> int:
     if bounds is None:
-        return env.rng.below(count)
-    wanted = env.rng.uniform() * bounds[-1]
+        return rng.below(count)
+    wanted = rng.uniform() * bounds[-1]
     env.meter.work(1 + (count >> 6))
     for position, bound in enumerate(bounds):
         if wanted < bound:
@@ -175,8 +185,9 @@ def _drawn(env: Env, bounds: list[float] | None, count: int) -> int:
 
 def _shuffled(env: Env, elements: list[Value]) -> None:
     env.meter.work(len(elements) >> 1)
+    rng = _fork(env)
     for position in range(len(elements) - 1, 0, -1):
-        other = env.rng.below(position + 1)
+        other = rng.below(position + 1)
         elements[position], elements[other] = elements[other], elements[position]
 
 
@@ -221,6 +232,9 @@ def _seed(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Starts the generator anew from a value."""
     (given,) = bind("seed", args, kwargs, ("a",))
     data = None if given is None else given.data
+    if given is not None and env.deep(given) is not NEUTRAL:
+        # Numbers drawn later carry no mark, so they must not derive from anything marked.
+        fail("ValueError", "a seed must not derive from tool results or labelled data")
     state = 0
     if isinstance(data, int):
         state = int(data)

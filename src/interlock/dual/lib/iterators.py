@@ -21,13 +21,13 @@ from interlock.dual.lib.access import (
     optional,
     plain_args,
 )
+from interlock.dual.lib.conversions import own_mark
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native, StepFn
 from interlock.dual.ops.iterate import make_iter, step
 from interlock.dual.ops.types import shown_type
 from interlock.dual.values import (
     DictObj,
-    GenObj,
     HeapObj,
     IterObj,
     ListObj,
@@ -337,16 +337,37 @@ def _repeat_step(env: Env, iterator: IterObj) -> Value | None:
     return at(env, iterator.sources[0], limit.mark)
 
 
-def is_lazy(value: Value) -> bool:
-    """Whether taking its elements may run program code."""
-    data = value.data
-    if isinstance(data, IterObj):
-        return any(is_lazy(source) for source in data.sources)
-    return isinstance(data, GenObj)
+def _chain(env: Env, args: Args, kwargs: Kwargs) -> Value:
+    """The elements of one iterable after those of another."""
+    if kwargs:
+        fail("TypeError", "chain() takes no keyword arguments")
+    return Value(IterObj("itertools.chain", [make_iter(env, arg) for arg in args]))
+
+
+def _chain_from_iterable(env: Env, args: Args, kwargs: Kwargs) -> Value:
+    """The elements of all iterables of an iterable."""
+    plain_args("chain.from_iterable", args, kwargs, 1, 1)
+    sources = [make_iter(env, element) for element in drain(env, args[0])]
+    return Value(IterObj("itertools.chain", sources), own_mark(env, args[0]))
+
+
+def _chain_step(env: Env, iterator: IterObj) -> Value | None:
+    while 0 <= iterator.position < len(iterator.sources):
+        element = _next(env, iterator.sources[iterator.position])
+        if element is not None:
+            for ended in iterator.sources[: iterator.position]:
+                # That this is the next element derives from the ends of those before.
+                element = at(env, element, _shape_of(env, ended))
+            return element
+        iterator.position += 1
+        env.meter.work(1)
+    iterator.position = -1
+    return None
 
 
 ITERATORS: Mapping[str, StepFn] = {
     "enumerate": _enumerate_step,
+    "itertools.chain": _chain_step,
     "itertools.combinations": _selection_step,
     "itertools.combinations_with_replacement": _selection_step,
     "itertools.count": _count_step,
@@ -358,6 +379,8 @@ ITERATORS: Mapping[str, StepFn] = {
 
 NATIVES: dict[str, Native] = {
     "enumerate": Native(fn=_enumerate, marks="own"),
+    "itertools.chain": Native(fn=_chain, marks="own"),
+    "itertools.chain.from_iterable": Native(fn=_chain_from_iterable, marks="own"),
     "itertools.combinations": _combinatorial(
         "itertools.combinations", "All selections of `r` elements, in order."
     ),

@@ -306,6 +306,7 @@ def _dumps(env: Env, args: Args, kwargs: Kwargs) -> Value:
 
 
 NATIVES: dict[str, Native] = {
+    "_json_text": Native(fn=_dumps),
     "json.dumps": Native(fn=_dumps),
     "json.loads": Native(fn=_loads, marks="own"),
 }

@@ -408,6 +408,7 @@ NATIVES: dict[str, Native] = {
     "re.Pattern.split": Native(fn=_with_pattern_first(_split), marks="own"),
     "re.Pattern.sub": Native(fn=_with_pattern_first(_sub)),
     "re.Pattern.subn": Native(fn=_with_pattern_first(_subn)),
+    "_re_finditer": _SEARCHES["finditer"][0],
     "re.compile": Native(fn=_compile),
     "re.escape": Native(fn=_escape),
     "re.split": Native(fn=_split, marks="own"),
