@@ -147,7 +147,9 @@ class _Search:
         except UnicodeEncodeError:
             message = "not supported here: text with lone surrogates"
             raise Raise("PatternError", message) from None
-        self.retries_before_newline = rewritten.ends_at_newline and text[:stop].endswith("\n")
+        self.searched = text if stop == len(text) else text[:stop]
+        """To RE2 a text ends where the search does."""
+        self.retries_before_newline = rewritten.ends_at_newline and self.searched.endswith("\n")
         env.meter.memory(2 * len(text) if len(text) > 256 else 0)
         self.charge(self.start)
 
@@ -159,10 +161,12 @@ class _Search:
         """`search`, `match` or `fullmatch`."""
         if self.start > self.end:
             return None
-        found = self._spans(getattr(self.program, method)(self.text, self.start, self.end))
+        find = getattr(self.program, method)
+        found = self._spans(find(self.searched, self.start))
         if self.retries_before_newline:
             # A `$` also matches before a newline at the very end.
-            again = getattr(self.program, method)(self.text, self.start, self.end - 1)
+            shorter = self.searched[:-1]
+            again = find(shorter, self.start) if self.start <= len(shorter) else None
             other = self._spans(again) if method != "fullmatch" else None
             if other is not None and (found is None or other[0] < found[0]):
                 return other
@@ -187,7 +191,7 @@ class _Search:
         if self.retries_before_newline:
             yield from self._step_by_step()
             return
-        for match in self.program.finditer(self.text, self.start, self.end):
+        for match in self.program.finditer(self.searched, self.start):
             spans = self._spans(match)
             if spans is not None:
                 yield spans
