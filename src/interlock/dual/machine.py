@@ -513,7 +513,7 @@ class Machine:
         type_name: str,
         message: str,
         mark: Mark,
-        exc: ExcObj | None = None,  # noqa: ANN401 - a RunErrorKind
+        exc: ExcObj | None = None,
     ) -> None:
         frames = tuple((f.code.name, f.code.lines[max(f.pc - 1, 0)]) for f in self.frames if f.unit)
         line = self.line()

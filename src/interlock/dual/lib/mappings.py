@@ -28,6 +28,7 @@ from interlock.dual.lib.sequences import shape
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native
 from interlock.dual.ops.compare import key_of
+from interlock.dual.ops.iterate import iterate
 from interlock.dual.ops.types import shown_type
 from interlock.dual.values import (
     NONE,
