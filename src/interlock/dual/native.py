@@ -140,6 +140,8 @@ class Native:
     is_property: bool = False
     """Read without a call: `datetime.datetime.year` (given the receiver), `math.pi` (given
     nothing)."""
+    generators: bool = False
+    """Takes generators as they are; for others the machine makes lists of them first."""
     cost: int = 0
     """Steps charged before each call, besides what `fn` charges itself."""
 

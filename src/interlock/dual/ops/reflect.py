@@ -108,12 +108,12 @@ def _hasattr(env: Env, args: Args, words: Words) -> Value:
 
 NATIVES: Mapping[str, Native] = {
     **records.NATIVES,
-    "getattr": Native(fn=_getattr),
-    "hasattr": Native(fn=_hasattr),
-    "type": Native(fn=_type),
-    "isinstance": Native(fn=_isinstance),
-    "issubclass": Native(fn=_issubclass),
-    "_is_generator": Native(fn=_is_generator),
+    "getattr": Native(fn=_getattr, generators=True),
+    "hasattr": Native(fn=_hasattr, generators=True),
+    "type": Native(fn=_type, generators=True),
+    "isinstance": Native(fn=_isinstance, generators=True),
+    "issubclass": Native(fn=_issubclass, generators=True),
+    "_is_generator": Native(fn=_is_generator, generators=True),
     "exit": Native(fn=_exit),
     "quit": Native(fn=_exit),
 }
