@@ -158,6 +158,10 @@ def _instantiate(
     return None
 
 
+_TAKE_GENERATORS = frozenset({"_is_generator", "callable", "isinstance", "repr", "str", "type"})
+"""Natives that look at a generator itself, and must not use it up."""
+
+
 def native(
     m: "Machine",
     f: Frame,
@@ -174,7 +178,7 @@ def native(
         del f.stack[-pops:]
         return m.call_prelude(override.function, args, words, callee)
     for value in args:
-        if type(value.data) is GenObj:
+        if type(value.data) is GenObj and name not in _TAKE_GENERATORS:
             return _drained(m, f, name, args, words, pops)
     found = m.library.natives[name]
     if found.cost:
