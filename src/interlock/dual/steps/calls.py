@@ -158,10 +158,6 @@ def _instantiate(
     return None
 
 
-_TAKE_GENERATORS = frozenset({"_is_generator", "callable", "isinstance", "repr", "str", "type"})
-"""Natives that look at a generator itself, and must not use it up."""
-
-
 def native(
     m: "Machine",
     f: Frame,
@@ -177,10 +173,11 @@ def native(
     if override is not None and override.applies(args, words):
         del f.stack[-pops:]
         return m.call_prelude(override.function, args, words, callee)
-    for value in args:
-        if type(value.data) is GenObj and name not in _TAKE_GENERATORS:
-            return _drained(m, f, name, args, words, pops)
     found = m.library.natives[name]
+    if not found.generators:
+        for value in args:
+            if type(value.data) is GenObj:
+                return _drained(m, f, name, args, words, pops)
     if found.cost:
         env.meter.work(found.cost)
     result = found.fn(env, args, words)
