@@ -192,9 +192,12 @@ class _Search:
         if self.retries_before_newline:
             yield from self._step_by_step()
             return
+        before = _NULL
         for match in self.program.finditer(self.searched, self.start):
             spans = self._spans(match)
-            if spans is not None:
+            # The binding finds an empty match again from where it is.
+            if spans is not None and spans[0] != before:
+                before = spans[0]
                 yield spans
 
     def _step_by_step(self) -> Iterator[Spans]:
