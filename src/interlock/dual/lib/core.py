@@ -250,7 +250,7 @@ def _extreme(name: str, *, greatest: bool, doc: str) -> Native:
     def native(env: Env, args: Args, kwargs: Kwargs) -> Value:
         for word in kwargs:
             if word not in ("default", "key"):
-                fail("TypeError", f"{name}() got an unexpected keyword argument '{word}'")
+                fail("TypeError", f"'{word}' is an invalid keyword argument for {name}()")
         if len(args) > 1 and "default" in kwargs:
             message = f"Cannot specify a default for {name}() with multiple positional arguments"
             fail("TypeError", message)
