@@ -56,11 +56,14 @@ def _dict(args: Args, method: str) -> DictObj:
 def _keys_mark(env: Env, receiver: Value, found: DictObj) -> Mark:
     """What the presence of any key derives from."""
     mark = env.marks.join(receiver.mark, found.mark)
-    if env.marks.pure:
+    whole = env.deep(receiver)
+    if mark is whole:
         return mark
     work_on(env, len(found.entries), 64)
     for key, _ in found.entries.values():
         mark = env.marks.join(mark, env.deep(key))
+        if mark is whole:
+            break
     return mark
 
 
@@ -152,7 +155,7 @@ def _pop_item(env: Env, args: Args, kwargs: Kwargs) -> Value:
         taken(env.marks, args[0], key),
         taken(env.marks, args[0], item, env.deep(key)),
     )
-    env.touched(found)
+    shape(env, found, args[0].mark)
     return Value(TupleObj(pair), args[0].mark)
 
 

@@ -18,7 +18,7 @@ from interlock.dual.lib.access import (
     work_on,
 )
 from interlock.dual.lib.display import repr_text
-from interlock.dual.lib.sequences import shape
+from interlock.dual.lib.sequences import grown, shape
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native
 from interlock.dual.ops.compare import key_of
@@ -128,7 +128,7 @@ def _in_place(method: str, keep: Callable[[bool, bool], bool], doc: str) -> Nati
         if method == "update":
             # Nothing is compared away: elements keep their own marks.
             mark = _references(env, args)
-        shape(env, found, mark)
+        grown(env, found, mark)
         return NONE
 
     native.__doc__ = doc
@@ -177,7 +177,7 @@ def _pop(env: Env, args: Args, kwargs: Kwargs) -> Value:
     if not found.entries:
         fail_key(Value("pop from an empty set"))
     element = found.entries.pop(next(iter(found.entries)))
-    env.touched(found)
+    shape(env, found, NEUTRAL)
     return taken(env.marks, args[0], element)
 
 
