@@ -8,11 +8,11 @@ Source: gateway.md 6.2.
 
 import json
 import re
-from collections.abc import Collection, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeAlias
 
 from interlock.dual.marks import MarkTable
-from interlock.dual.ops.types import shown_type, type_name
+from interlock.dual.ops.types import display_name, type_name
 from interlock.dual.turn.config import Visibility
 from interlock.dual.values import (
     DictObj,
@@ -28,6 +28,9 @@ from interlock.dual.values import (
 )
 
 __all__ = ["identifiers", "shown_name", "variable_lines", "visible"]
+
+Plain: TypeAlias = Callable[[Value], tuple[Any, str]]
+"""Plain data of a value, and its type's name: `dual.plain.plain`."""
 
 _VALUE_CHARS: Final = 1_000
 _MAX_VARIABLES: Final = 200
@@ -60,14 +63,14 @@ def variable_lines(
     marks: MarkTable,
     level: Visibility,
     known: Collection[str],
-    plain: Any,  # noqa: ANN401 - (Value) -> plain JSON data
+    plain: Plain,
 ) -> tuple[list[str], list[str]]:
     """One line per variable, twice: without any value, and with those the level shows."""
     bare, full = [], []
     for name, value in list(names.items())[:_MAX_VARIABLES]:
         if isinstance(value.data, ToolObj | NativeObj | TypeObj):
             continue
-        kind = _type(value, known)
+        kind = shown_type(display_name(type_name(value.data)), known)
         line = f"- {name}: {kind}"
         bare.append(line)
         if level != "none" and kind not in {"function", "module", "type"}:
@@ -86,17 +89,15 @@ def visible(value: Value, marks: MarkTable, level: Visibility) -> bool:
     return level == "basic-notext" or not tagged
 
 
-def _type(value: Value, known: Collection[str]) -> str:
-    name = shown_type(value.data)
-    if name in _BUILTIN_TYPES or type_name(value.data) in _BUILTIN_TYPES:
-        return name
-    return shown_name(name, known, otherwise="object")
+def shown_type(name: str, known: Collection[str]) -> str:
+    """A type's name if it may be shown, else `object`."""
+    return name if name in _BUILTIN_TYPES else shown_name(name, known, otherwise="object")
 
 
-def _shown(value: Value, marks: MarkTable, level: Visibility, plain: Any) -> str:  # noqa: ANN401
+def _shown(value: Value, marks: MarkTable, level: Visibility, plain: Plain) -> str:
     if not visible(value, marks, level):
         return ""
-    text = json.dumps(plain(value), ensure_ascii=False, default=str)
+    text = json.dumps(plain(value)[0], ensure_ascii=False)
     if len(text) > _VALUE_CHARS:
         text = f"{text[:_VALUE_CHARS]}... ({len(text)} characters)"
     return f" = {text}"
