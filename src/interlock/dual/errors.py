@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from interlock.dual.marks import Mark
     from interlock.dual.values import ExcObj
 
-__all__ = ["BranchDenied", "ErrorClass", "LimitExceeded", "ProgramError", "Raise", "RunError"]
+__all__ = [
+    "BranchDenied",
+    "ErrorClass",
+    "LimitExceeded",
+    "ProgramError",
+    "ProgramExit",
+    "Raise",
+    "RunError",
+]
 
 ErrorClass = Literal["syntax", "unsupported", "name", "too_large"]
 """Of a `ProgramError`: not Python; Python we do not run; a name nobody binds; over a size."""
@@ -86,6 +94,10 @@ class BranchDenied(Exception):  # noqa: N818 - see Raise
         super().__init__(message)
         self.message = message
         self.mark = mark
+
+
+class ProgramExit(Exception):  # noqa: N818 - see Raise
+    """The program called `exit()`: it ends as if its text did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ class Limits:
     source_bytes: int = 256 * 1024
     literal_bytes: int = 64 * 1024
     """Of one string or number literal."""
-    syntax_depth: int = 60
+    syntax_depth: int = 100
     nesting: int = 100
     """Depth of data that is walked: compared, printed, converted."""
     trace_entries: int = 4096

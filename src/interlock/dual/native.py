@@ -15,9 +15,23 @@ from typing import Literal
 
 from interlock.dual.limits import Limits, Meter
 from interlock.dual.marks import NEUTRAL, Mark, MarkTable
-from interlock.dual.values import HeapObj, IterObj, Value, added, deep, touched
+from interlock.dual.values import (
+    BoundObj,
+    ClassObj,
+    FuncObj,
+    GenObj,
+    HeapObj,
+    IterObj,
+    NativeObj,
+    ToolObj,
+    TypeObj,
+    Value,
+    added,
+    deep,
+    touched,
+)
 
-__all__ = ["Env", "Member", "Native", "NativeFn", "Random", "StepFn"]
+__all__ = ["Env", "Member", "Native", "NativeFn", "Override", "Random", "StepFn"]
 
 _MASK = (1 << 64) - 1
 
@@ -58,6 +72,7 @@ class Env:
         "limits",
         "marks",
         "meter",
+        "natives",
         "now",
         "rng",
     )
@@ -83,6 +98,9 @@ class Env:
         self.debug_chars = 0
         self.iterators: Mapping[str, StepFn] = iterators or {}
         """Steps of the library's kinds of `IterObj`: `lib.registry.ITERATORS`."""
+        self.natives: Mapping[str, Native] = {}
+        """`lib.registry.NATIVES`; operators of library types are found there by name, e.g.
+        `collections.Counter.+`, `str.%`, `collections.Counter.unary-`."""
 
     def deep(self, value: Value) -> Mark:
         """The mark of the value and of everything in it."""
@@ -128,3 +146,33 @@ class Member:
 
     kind: Literal["native", "type", "prelude", "marker", "module"]
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """A native that a function of the prelude takes over when it would have to call back."""
+
+    function: str
+    """Of the prelude; receives the same arguments."""
+    keywords: frozenset[str] = frozenset()
+    """When one of these is given and not None (`key` of `sorted`)."""
+    generators: bool = False
+    """When an argument is a generator (`next`, `any`), which must not be read to its end."""
+    callables: bool = False
+    """When an argument can be called (`re.sub` with a function)."""
+    always: bool = False
+
+    def applies(self, args: Sequence[Value], words: Mapping[str, Value]) -> bool:
+        """Whether the prelude has to do it."""
+        if self.always:
+            return True
+        if self.keywords and any(
+            name in self.keywords and value.data is not None for name, value in words.items()
+        ):
+            return True
+        if self.generators and any(isinstance(value.data, GenObj) for value in args):
+            return True
+        return self.callables and any(isinstance(value.data, _CALLABLE) for value in args)
+
+
+_CALLABLE = (FuncObj, BoundObj, NativeObj, TypeObj, ClassObj, ToolObj)

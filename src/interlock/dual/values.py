@@ -451,8 +451,8 @@ class InstanceObj(HeapObj):
 class ExcObj(HeapObj):
     """An exception of the program."""
 
-    __slots__ = ("args", "cause", "cls", "line", "type_name")
-    STATE = ("type_name", "args", "cls", "cause", "line")
+    __slots__ = ("args", "cause", "cls", "frames", "line", "type_name")
+    STATE = ("type_name", "args", "cls", "cause", "line", "frames")
     IS_CONTAINER = True
 
     def __init__(
@@ -462,6 +462,7 @@ class ExcObj(HeapObj):
         cls: ClassObj | None = None,
         cause: Value | None = None,
         line: int = 0,
+        frames: tuple[tuple[str, int], ...] = (),
     ) -> None:
         super().__init__()
         self.type_name = type_name
@@ -472,6 +473,8 @@ class ExcObj(HeapObj):
         self.cause = cause
         self.line = line
         """Where it was raised first."""
+        self.frames = frames
+        """Function and line of each frame then, outermost first."""
 
     def held(self) -> Iterator[Value]:
         """Its arguments and cause."""
