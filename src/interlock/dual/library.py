@@ -6,15 +6,16 @@ code of a program.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
 from interlock.dual.compile.compiler import compile_trusted
-from interlock.dual.lib.registry import BUILTINS, ITERATORS, MODULES, NATIVES, OVERRIDES
+from interlock.dual.lib.registry import ITERATORS, OVERRIDES
 from interlock.dual.native import Member, Native, Override, StepFn
-from interlock.dual.ops.reflect import NATIVES as REFLECTION
+from interlock.dual.offered import BUILTINS, MODULES, NATIVES
 from interlock.dual.program import Program
+from interlock.dual.values import Value
 
 __all__ = ["Library", "library"]
 
@@ -32,6 +33,8 @@ class Library:
     overrides: Mapping[str, Override]
     """Natives that the prelude takes over for some arguments, by name."""
     prelude: Program
+    functions: dict[str, Value] = field(default_factory=dict)
+    """The functions of the prelude; the first machine of the process defines them."""
 
 
 @cache
@@ -41,7 +44,7 @@ def library() -> Library:
     names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".py"))
     texts = [folder.joinpath(name).read_text("utf-8") for name in names if name[0] != "_"]
     return Library(
-        natives={**NATIVES, **REFLECTION},
+        natives=NATIVES,
         builtins=BUILTINS,
         modules=MODULES,
         iterators=ITERATORS,

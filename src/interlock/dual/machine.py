@@ -12,16 +12,25 @@ program's, nothing is executed by the host on its behalf, and time is counted in
 Source: gateway.md 10.2-10.6, 11.9, 11.10.
 """
 
-import datetime as dt
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 from interlock.dual.errors import BranchDenied, LimitExceeded, ProgramExit, Raise, RunError
+from interlock.dual.events import (
+    Event,
+    Finished,
+    Options,
+    Pending,
+    Request,
+    Stopped,
+    Store,
+    Unit,
+)
 from interlock.dual.frames import Frame
 from interlock.dual.library import Library, library
-from interlock.dual.limits import ELEMENT_BYTES, Limits
+from interlock.dual.limits import ELEMENT_BYTES
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env
 from interlock.dual.ops.attributes import member_value
@@ -29,105 +38,27 @@ from interlock.dual.ops.classes import Classes
 from interlock.dual.ops.types import EXCEPTIONS, is_exception
 from interlock.dual.plain import json_data, lift
 from interlock.dual.program import Code, Program, ToolSig
+from interlock.dual.steps.calls import bind, enter
 from interlock.dual.steps.control import exhausted
 from interlock.dual.steps.table import HANDLERS, OPERANDS, STRICT_HANDLERS
+from interlock.dual.stored import restore, write
 from interlock.dual.values import (
     ClassObj,
     ExcObj,
     FuncObj,
     GenObj,
     HeapObj,
+    NativeObj,
     ToolObj,
     TypeObj,
     Value,
 )
-from interlock.policy.branching import BranchRules, branch_violation
+from interlock.policy.branching import branch_violation
 from interlock.policy.model import Labels
 
-__all__ = ["Event", "Finished", "Machine", "Options", "Pending", "Request", "Stopped", "Store"]
+__all__ = ["Event", "Finished", "Machine", "Options", "Pending", "Request", "Stopped"]
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MAX_BRANCHES = 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a run is to be carried out."""
-
-    strict: bool = False
-    """Track implicit flows (11.9)."""
-    branch: BranchRules | None = None
-    """What may be branched on (11.10); None: anything."""
-    limits: Limits = field(default_factory=Limits)
-    now: dt.datetime = _EPOCH
-    """The instant of the turn, aware UTC: all a program learns of the time."""
-    seed: int = 0
-    """Of the program's `random`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """A call the program makes."""
-
-    no: int
-    """From 1; also the source number of its result."""
-    sig: ToolSig
-    args: Mapping[str, Any]
-    """Plain JSON, a snapshot."""
-    labels: Mapping[str, Labels]
-    """Of each argument, everything in it included."""
-    sources: Mapping[str, frozenset[int]]
-    """Of each argument: the numbers of the results it derives from."""
-    control: Labels
-    """Strict mode: of the conditions that decided that this call happens."""
-    line: int
-    reads: Mapping[str, tuple[str, ...]]
-    """For each argument, the variables its expression reads."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pending:
-    """The program waits for results."""
-
-    calls: tuple[Request, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The program ended; `value` is its answer (10.3)."""
-
-    value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The program failed."""
-
-    error: RunError
-
-
-Event = Pending | Finished | Stopped
-
-
-@dataclass(frozen=True, slots=True)
-class Store:
-    """One store of a value that derives from something, for lineage."""
-
-    line: int
-    name: str
-    mark: Mark
-    reads: tuple[str, ...]
-    """Variables its statement reads."""
-    scope: int
-    """The code object it happened in."""
-
-
-@dataclass(slots=True)
-class Unit:
-    """One program of the machine: the prelude, then one per step."""
-
-    program: Program
-    namespace: dict[str, Value]
 
 
 class Machine:
@@ -168,7 +99,9 @@ class Machine:
         self.waiting: dict[int, Mark] = {}
         """Numbers of the requests without a result, and what their arguments derive from."""
         self.event: Event | None = None
-        self._thrown: Raise | None = None
+        self.stores = 0
+        """Stores the trace has seen, forgotten ones included."""
+        self.thrown: Raise | None = None
         """What to raise when it goes on: a refused call."""
 
     # life
@@ -186,7 +119,7 @@ class Machine:
         The marks of `names` must come from `mark`: use `define` for plain data.
         """
         machine = cls(options or Options())
-        machine._begin_prelude()
+        machine.begin_prelude()
         machine.variables.update(names or {})
         machine.extend(program)
         return machine
@@ -202,26 +135,32 @@ class Machine:
             self.traced = True
         return made
 
-    def _begin_prelude(self) -> None:
-        names = {name: member for name, member in self.library.builtins.items()}
+    def begin_prelude(self) -> None:
+        """Binds the built-ins and the functions of the prelude."""
+        functions = self.library.functions
+        if not functions:
+            functions.update(self._prelude_functions())
+        self.units[0].namespace.update(functions)
         self.builtins = {
-            name: member_value(self.library, self.env, member) for name, member in names.items()
+            name: member_value(self.library, self.env, member)
+            for name, member in self.library.builtins.items()
         }
-        prelude = self.units[0]
-        for code in prelude.program.codes[1:]:
-            prelude.namespace[code.name] = Value(FuncObj(code.name, 0, code.index))
-        for name in self.library.natives:
-            if "." not in name and name not in self.builtins:
-                from interlock.dual.values import NativeObj
 
+    def _prelude_functions(self) -> dict[str, Value]:
+        """Runs the prelude, which only defines functions."""
+        prelude = self.units[0]
+        for name in self.library.natives:
+            if name.startswith("_"):
                 prelude.namespace[name] = Value(NativeObj(name))
+        self.push(self.new_frame(prelude.program.codes[0], 0, []))
+        self.run()
+        self.event = None
+        self.env.meter.steps = 0
+        return prelude.namespace
 
     def extend(self, program: Program) -> None:
         """Goes on with a further program on the same variables (a further step)."""
-        self.units.append(Unit(program, self.variables))
-        for name, sig in program.tools.items():
-            self.tools[name] = sig
-            self.builtins[name] = Value(ToolObj(name))
+        self.add(program)
         self.last = None
         self.event = None
         self.frames.clear()
@@ -230,6 +169,40 @@ class Machine:
         code = program.codes[0]
         unit = len(self.units) - 1
         self.push(self.new_frame(code, unit, [None] * len(code.slots)))
+
+    def add(self, program: Program) -> None:
+        """Makes a program's code and tools known."""
+        self.units.append(Unit(program, self.variables))
+        for name, sig in program.tools.items():
+            self.tools[name] = sig
+            self.builtins[name] = Value(ToolObj(name))
+
+    def dump(self) -> bytes:
+        """Everything the machine is, at any point between two calls of `run`."""
+        return write(self)
+
+    @classmethod
+    def load(cls, program: Program | Sequence[Program] | None, data: bytes) -> "Machine":
+        """The machine a dump was made of; it goes on as the dumped one would have.
+
+        Programs that are not given (earlier steps) are compiled from their stored source.
+
+        Raises:
+            StateError: the dump is damaged, or another version made it.
+        """
+        programs = [program] if isinstance(program, Program) else list(program or ())
+        return restore(cls, programs, data)
+
+    def set_frames(self, frames: list[Frame]) -> None:
+        """Puts back the frames of a stored run."""
+        self.frames = frames
+        self.frame = frames[-1] if frames else _NO_FRAME
+
+    def recall(self, branches: Sequence[tuple[int, Mark]], trace: Sequence[Store]) -> None:
+        """Puts back what a stored run had recorded."""
+        self.branches = list(branches)
+        self._branch_keys = {(line, mark.number) for line, mark in branches}
+        self.trace.extend(trace)
 
     def namespace(self) -> dict[str, Value]:
         """The variables of the program that hold data (no functions, classes or modules)."""
@@ -300,8 +273,6 @@ class Machine:
         callee: Value | None = None,
     ) -> bool:
         """Begins a function of the prelude; its outcome lands on the stack."""
-        from interlock.dual.steps.calls import bind, enter
-
         function = self.units[0].namespace[name].data
         assert isinstance(function, FuncObj)  # noqa: S101 - the prelude defines it
         given = dict(words or {})
@@ -374,6 +345,7 @@ class Machine:
         if name:
             line = f.code.lines[f.pc - 1]
             self.trace.append(Store(line, name, mark, reads, f.code.index))
+            self.stores += 1
 
     def exception_of(self, value: Value) -> Value | None:
         """The exception to raise for `raise value`: an instance as it is, a class called."""
@@ -395,7 +367,7 @@ class Machine:
         """
         if self.event is not None:
             return self.event
-        thrown, self._thrown = self._thrown, None
+        thrown, self.thrown = self.thrown, None
         while self.event is None:
             try:
                 if thrown is not None:
@@ -513,7 +485,7 @@ class Machine:
         type_name: str,
         message: str,
         mark: Mark,
-        exc: ExcObj | None = None,  # noqa: ANN401 - a RunErrorKind
+        exc: ExcObj | None = None,
     ) -> None:
         frames = tuple((f.code.name, f.code.lines[max(f.pc - 1, 0)]) for f in self.frames if f.unit)
         line = self.line()
@@ -564,6 +536,7 @@ class Machine:
             control=control.labels,
             line=self.line(),
             reads=self._reads(f, sig, given),
+            at=self.stores,
         )
         self.requests[request.no] = request
         self.waiting[request.no] = marks.join(marks.join_all(deep.values()), control)
@@ -589,7 +562,7 @@ class Machine:
         Raises:
             KeyError: no such request waits for a result.
         """
-        before = self.waiting.pop(no)
+        before = self._answered(no)
         sources = before.sources | {no}
         mark = self.env.marks.mark(labels, sources)
         if self.strict:
@@ -601,18 +574,24 @@ class Machine:
         except LimitExceeded as error:
             self._stop("limit", error.what, error.message, mark)
 
+    def _answered(self, no: int) -> Mark:
+        before = self.waiting.pop(no)
+        # Only what lineage shows of a finished call is kept: a suspended program stays small.
+        self.requests[no] = replace(self.requests[no], args={})
+        return before
+
     def refuse(self, no: int, type_name: str, message: str, labels: Labels) -> None:
         """The request failed: raises that exception in the program, which may catch it.
 
         Raises:
             KeyError: no such request waits for a result.
         """
-        before = self.waiting.pop(no)
+        before = self._answered(no)
         mark = self.env.marks.mark(labels, before.sources | {no})
         self.traced = True
         self.event = None
         name = type_name if type_name in EXCEPTIONS else "ToolError"
-        self._thrown = Raise(name, message, mark)
+        self.thrown = Raise(name, message, mark)
 
     # memory
 

@@ -72,6 +72,8 @@ class Program:
     """`codes[0]` is the module body."""
     tools: Mapping[str, ToolSig]
     """By identifier."""
+    names: tuple[str, ...] = ()
+    """Variables that were said to exist before it runs."""
     fingerprint: str
     """Of the bytecode: a suspended run only continues with the code it was suspended in."""
     bound: dict[tuple[bool, int], list[tuple[Any, Any]]] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Compiling a program: parse, check, resolve names, emit."""
 
 import ast
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from interlock.dual.compile import functions
 from interlock.dual.compile.builder import Builder, Unit
@@ -11,6 +11,7 @@ from interlock.dual.compile.scopes import Scope, scopes_of
 from interlock.dual.compile.statements import emit_statements
 from interlock.dual.errors import ProgramError
 from interlock.dual.limits import Limits
+from interlock.dual.offered import BUILTINS
 from interlock.dual.program import Code, Program, ToolSig, fingerprint
 from interlock.dual.values import Value
 
@@ -49,13 +50,14 @@ def compile_program(
     tree = parse(source, limits)
     check_identifiers(tree)
     scopes = scopes_of(tree)
-    known = {*by_name, *names, *(_library() if builtins is None else builtins)}
+    known = {*by_name, *names, *(BUILTINS if builtins is None else builtins)}
     _check_names(tree, scopes, known, tools)
     codes = _emit(tree, scopes, trusted=False)
     return Program(
         source=source,
         codes=codes,
         tools=by_name,
+        names=tuple(sorted(names)),
         fingerprint=fingerprint(codes, by_name),
         in_progress=_in_progress(source),
     )
@@ -67,12 +69,6 @@ def compile_trusted(source: str) -> Program:
     check_identifiers(tree, trusted=True)
     codes = _emit(tree, scopes_of(tree), trusted=True)
     return Program(source=source, codes=codes, tools={}, fingerprint=fingerprint(codes, {}))
-
-
-def _library() -> Iterable[str]:
-    from interlock.dual.lib.registry import BUILTINS
-
-    return BUILTINS
 
 
 def _emit(tree: ast.Module, scopes: Mapping[ast.AST, Scope], *, trusted: bool) -> list[Code]:

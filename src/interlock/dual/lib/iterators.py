@@ -45,8 +45,8 @@ def _next(env: Env, source: Value) -> Value | None:
     if not isinstance(data, IterObj):
         raise Raise("TypeError", f"'{shown_type(data)}' object is not an iterator")
     element = step(env, data)
-    if element is None:
-        return None
+    if element is None or (source.mark is NEUTRAL and data.mark is NEUTRAL):
+        return element
     return at(env, at(env, element, source.mark), data.mark)
 
 
@@ -84,6 +84,7 @@ def _zip(env: Env, args: Args, kwargs: Kwargs) -> Value:
 def _zip_step(env: Env, iterator: IterObj) -> Value | None:
     elements: list[Value] = []
     mark = NEUTRAL
+    env.meter.work(len(iterator.sources))
     for number, source in enumerate(iterator.sources):
         # That there is another tuple derives from the shape of every source.
         mark = env.marks.join(mark, _shape_of(env, source))
@@ -121,6 +122,7 @@ def _enumerate(env: Env, args: Args, kwargs: Kwargs) -> Value:
 
 
 def _enumerate_step(env: Env, iterator: IterObj) -> Value | None:
+    env.meter.work(1)
     element = _next(env, iterator.sources[0])
     if element is None:
         iterator.position = -1
@@ -189,7 +191,7 @@ def _count_mark(env: Env, count: Value | None) -> Mark:
 
 def _product_step(env: Env, iterator: IterObj) -> Value | None:
     rest = iterator.position
-    env.meter.work(len(iterator.sources) >> 3)
+    env.meter.work(1 + (len(iterator.sources) >> 1))
     elements: list[Value] = []
     for source in reversed(iterator.sources):
         pool = _pool_of(source)
@@ -233,7 +235,8 @@ def _selection_step(env: Env, iterator: IterObj) -> Value | None:
     size = iterator.state[0].data
     chosen: list[int] | None = None
     if isinstance(size, int):
-        env.meter.work((size + len(pool)) >> 3)
+        # Large pools make large numbers of selections to compute with.
+        env.meter.work(1 + ((size + len(pool)) >> (2 if len(pool) < 64 else 0)))
         chosen = _UNRANK[iterator.kind](env, len(pool), size, iterator.position)
     if chosen is None:
         iterator.position = -1
@@ -312,6 +315,7 @@ def _count_step(env: Env, iterator: IterObj) -> Value | None:
     a, b = start.data, by.data
     if not isinstance(a, (int, float)) or not isinstance(b, (int, float)):
         return None
+    env.meter.work(1)
     number = a + iterator.position * b
     if isinstance(number, int):
         env.meter.integer(number.bit_length())

@@ -4,7 +4,7 @@ Marks: an item taken derives from its key too, which decided that it is there; a
 something is missing derives from all keys.
 """
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from interlock.dual.errors import Raise
 from interlock.dual.lib.access import (
@@ -295,11 +295,30 @@ def count_into(env: Env, receiver: Value, sources: Args, kwargs: Kwargs, *, sign
             for key, item in _pairs_of(env, source):
                 _count(env, receiver, key, item, sign=sign)
         else:
-            for element in iterate(env, source):
-                _count(env, receiver, element, Value(1, element.mark), sign=sign)
+            for element, count, mark in _tally(env, source):
+                _count(env, receiver, element, Value(count, mark), sign=sign)
         shape(env, found, _reference(env, source))
     for name, item in kwargs.items():
         _count(env, receiver, Value(name), item, sign=sign)
+
+
+def _tally(env: Env, source: Value) -> Iterable[tuple[Value, int, Mark]]:
+    """Each different element of an iterable, how often it occurs, and what that derives from."""
+    found: dict[Hashable, tuple[Value, int, Mark]] = {}
+    for position, element in enumerate(iterate(env, source)):
+        if not position & 7:
+            env.meter.work(1)
+        filed = key_of(env, element)
+        before = found.get(filed)
+        if before is None:
+            env.meter.elements(1)
+            found[filed] = (element, 1, env.deep(element))
+        else:
+            first, count, mark = before
+            if not env.marks.pure:
+                mark = env.marks.join(mark, env.deep(element))
+            found[filed] = (first, count + 1, mark)
+    return found.values()
 
 
 def _count(env: Env, receiver: Value, key: Value, by: Value, *, sign: int) -> None:

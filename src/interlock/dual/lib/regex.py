@@ -60,7 +60,7 @@ FLAGS = {
 _MAX_PATTERN_CHARS = 4_000
 _MAX_PROGRAM = 20_000
 _MAX_MEMORY_BYTES = 4 << 20
-_CHARS_PER_STEP = 4096
+_CHARS_PER_STEP = 2048
 _NULL = (-1, -1)
 
 Spans = tuple[tuple[int, int], ...]
@@ -332,6 +332,7 @@ def _replaced(env: Env, method: str, args: Args, kwargs: Kwargs) -> tuple[str, i
     last = times = 0
     for spans in search.all(limit) if limit >= 0 else ():
         low, high = spans[0]
+        env.meter.work(len(template.parts) >> 3)
         piece = template.expand(search.text, spans)
         room(env, low - last + len(piece) + 64, piece, search.text)
         parts += (search.text[last:low], piece)

@@ -16,7 +16,6 @@ from interlock.dual.lib.access import (
     integer,
     joined,
     lift,
-    list_of,
     optional,
     plain_args,
     room,
@@ -27,7 +26,7 @@ from interlock.dual.lib.text_format import format_template
 from interlock.dual.native import Env, Native, NativeFn
 from interlock.dual.ops.compare import key_of_data
 from interlock.dual.ops.types import enum_data, shown_type
-from interlock.dual.values import Data, DictObj, Value
+from interlock.dual.values import Data, DictObj, ListObj, Value
 
 __all__ = ["NATIVES"]
 
@@ -153,6 +152,8 @@ def _split(method: str, doc: str) -> NativeFn:
         separator, limit = host(optional(sep)), integer(times, -1)
         _parts_room(env, text, separator if isinstance(separator, str) else None, limit)
         parts = call_host(function, (text, separator, limit))
+        if not separator:
+            env.meter.elements(len(parts))
         return _parts(env, parts, args, kwargs)
 
     native.__doc__ = doc
@@ -164,7 +165,9 @@ def _parts_room(env: Env, text: str, separator: str | None, limit: int) -> None:
     most = text.count(separator) + 1 if separator else len(text) // 2 + 1
     if limit >= 0:
         most = min(most, limit + 1)
-    if most > 64:
+    if separator:
+        env.meter.elements(most)
+    elif most > 64:
         env.meter.memory(most * 56)
     room(env, len(text), text)
 
@@ -173,7 +176,7 @@ def _parts(env: Env, parts: list[str], args: Args, kwargs: Kwargs) -> Value:
     """A list of parts, each derived from the text and the separator."""
     mark = joined(env, (*args, *kwargs.values()))
     work_on(env, len(parts), 16)
-    return list_of(env, [Value(part, mark) for part in parts], mark)
+    return Value(ListObj([Value(part, mark) for part in parts]), mark)
 
 
 def _splitlines(env: Env, args: Args, kwargs: Kwargs) -> Value:
@@ -185,6 +188,7 @@ def _splitlines(env: Env, args: Args, kwargs: Kwargs) -> Value:
     most = text.count("\n") + text.count("\r")
     if most > 64:
         env.meter.memory(most * 56)
+    env.meter.elements(most + 1)
     parts = call_host(str.splitlines, (text, bool(host(optional(keep, Value(False))))))
     return _parts(env, parts, args, kwargs)
 

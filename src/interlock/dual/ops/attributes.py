@@ -1,4 +1,4 @@
-"""Attributes: what `value.name` is, for every kind of value. Reading only; by name, never by host."""
+"""Attributes: what `value.name` is, for every kind of value; looked up by name in our tables."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -10,7 +10,6 @@ from interlock.dual.values import (
     BoundObj,
     ClassObj,
     ExcObj,
-    FuncObj,
     InstanceObj,
     ModuleObj,
     NativeObj,
@@ -62,8 +61,7 @@ def member_value(library: "Library", env: Env, member: Member) -> Value:
         case "module":
             return Value(ModuleObj(member.name))
         case "prelude":
-            code = next(c for c in library.prelude.codes if c.name == member.name)
-            return Value(FuncObj(member.name, 0, code.index))
+            return library.functions[member.name]
 
 
 def import_name(env: Env, library: "Library", module: Value, name: str) -> Value:

@@ -34,7 +34,7 @@ from interlock.dual.values import (
     ViewObj,
 )
 
-__all__ = ["equal", "key_of", "key_of_data", "ordered", "same_object"]
+__all__ = ["NamedKey", "equal", "key_of", "key_of_data", "ordered", "same_object"]
 
 _NAN = float("nan")
 _ORDER: dict[str, Callable[[Any, Any], bool]] = {
@@ -46,7 +46,7 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class NamedKey:
     """Key of objects that are equal when their names are."""
 
     kind: str
@@ -80,7 +80,7 @@ def key_of_data(env: Env, data: Data, depth: int = 0) -> Hashable:
         case InstanceObj():
             return _instance_key(env, data, depth)
         case TypeObj() | NativeObj() | ModuleObj() | ToolObj():
-            return _Named(type(data).__name__, data.name)
+            return NamedKey(type(data).__name__, data.name)
         case ListObj() | DictObj() | SetObj() | ViewObj():
             raise Raise("TypeError", f"unhashable type: '{shown_type(data)}'")
     return data

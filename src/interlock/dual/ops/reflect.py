@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from interlock.dual.errors import ProgramExit, Raise
-from interlock.dual.native import Env, Native
+from interlock.dual.native import Env, Member, Native
 from interlock.dual.ops.classes import Classes, subclass_of
 from interlock.dual.ops.types import type_name
 from interlock.dual.values import (
@@ -17,7 +17,7 @@ from interlock.dual.values import (
     Value,
 )
 
-__all__ = ["NATIVES"]
+__all__ = ["MODULES", "NATIVES"]
 
 Args = Sequence[Value]
 Words = Mapping[str, Value]
@@ -79,4 +79,24 @@ NATIVES: Mapping[str, Native] = {
     "_is_generator": Native(fn=_is_generator),
     "exit": Native(fn=_exit),
     "quit": Native(fn=_exit),
+}
+
+MODULES: Mapping[str, Mapping[str, Member]] = {
+    "enum": {
+        **{
+            name: Member("type", f"enum.{name}")
+            for name in ("Enum", "Flag", "IntEnum", "IntFlag", "StrEnum")
+        },
+        "auto": Member("native", "enum.auto"),
+    },
+    "pydantic": {
+        "BaseModel": Member("type", "pydantic.BaseModel"),
+        "ConfigDict": Member("type", "dict"),
+        "Field": Member("native", "pydantic.Field"),
+        "ValidationError": Member("type", "ValidationError"),
+    },
+    "dataclasses": {
+        name: Member("native", f"dataclasses.{name}")
+        for name in ("asdict", "astuple", "dataclass", "field", "replace")
+    },
 }

@@ -1,3 +1,6 @@
+"""What the machine itself calls: generators for natives, default factories."""
+
+
 def _drained(generator):
     return iter([element for element in generator])
 
