@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from interlock.dual.dumps import StateError
 from interlock.dual.errors import ProgramError
 from interlock.dual.turn import attempts, calls, planning
 from interlock.dual.turn.answer import Answer, AnswerValue, ErrorCode, TurnError
@@ -83,13 +84,11 @@ class Turn:
         """
         try:
             stored, machine = msgspec.msgpack.decode(data, type=tuple[bytes, bytes | None])
-            turn = cls(decode_state(stored), None, writer)
-        except (msgspec.MsgspecError, ValueError) as error:
+            state = decode_state(stored)
+            engine = None if machine is None else Engine.load(machine)
+        except (msgspec.MsgspecError, ValueError, StateError) as error:
             raise ValueError(f"not a stored turn of this version: {error}") from error
-        if machine is not None:
-            state = turn._state
-            turn._engine = Engine.load(state.input, turn._offered(), state.programs, machine)
-        return turn
+        return cls(state, engine, writer)
 
     def dump(self) -> bytes:
         """Everything, to be loaded later; between an event and the next command is fine too."""

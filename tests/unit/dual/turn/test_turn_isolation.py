@@ -45,6 +45,8 @@ w = doc['word']
 """
 ANSWER = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 
+HIDDEN = Labels.of(tags=["__non_executable"])
+
 STATEMENTS = [
     "raise ValueError(doc)",
     "raise ValueError(f'<{w}>')",
@@ -154,9 +156,7 @@ def play(statements: list[str], config: DualConfig, *, denies: bool, turns: int 
             config=config,
             messages=messages,
             planner_history=history,
-            context_vars={
-                "start": ContextVar(value={"s": f"{MARK}start"}, labels=Labels.of(tags=["t"]))
-            },
+            context_vars={"start": ContextVar(value={"s": f"{MARK}start"}, labels=HIDDEN)},
         )
         one = Play(
             given_,
