@@ -101,6 +101,8 @@ class Engine:
         """A machine about to run a program, from nothing or on the variables of `kept`."""
         if kept is not None:
             kept._machine.extend(program)
+            # The limit is one of each step.
+            kept._machine.env.meter.steps = 0
             kept._program = program
             return kept
         machine = Machine.start(program, options=_options(given))
