@@ -189,10 +189,13 @@ def config(*, pllm: Mapping[str, Any] | None = None, **fsm: Any) -> DualConfig:
 
 
 def given(
-    text: str = "Do it.", *tools: ToolSpec, config: DualConfig = DualConfig(), **more: Any
+    text: str = "Do it.", *tools: ToolSpec, config: DualConfig | None = None, **more: Any
 ) -> TurnInput:
     """The input of a turn for one user message."""
     messages = more.pop("messages", ())
     return TurnInput(
-        messages=(*messages, Message(role="user", text=text)), tools=tools, config=config, **more
+        messages=(*messages, Message(role="user", text=text)),
+        tools=tools,
+        config=config or DualConfig(),
+        **more,
     )

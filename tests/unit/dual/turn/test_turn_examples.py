@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tests.support.turns import Play, config, fenced, given, tool
 
 from interlock.dual.turn import (
     Answer,
@@ -28,13 +29,13 @@ from interlock.policy.model import Caller, Labels, PolicySource, Presets, Sessio
 from interlock.providers.demo import reply
 from interlock.providers.wire.model import Message as WireMessage
 from interlock.providers.wire.model import OutputFormat, Request, Text
-from tests.support.turns import Play, config, fenced, given, tool
 
 P01 = """
 let sensitive = {"internal_use", "confidential"};
 tool "get_doc" -> @tags |= sensitive;
 tool "send_email" {
-    hard deny when (body.tags overlaps sensitive) and (not to.value in {str matching r".*@corp\\.com"});
+    hard deny when (body.tags overlaps sensitive)
+        and (not to.value in {str matching r".*@corp\\.com"});
 }
 """
 GET = tool("get_doc", "id")

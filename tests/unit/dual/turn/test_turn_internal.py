@@ -23,7 +23,8 @@ from interlock.policy.model import Labels
 GET = tool("get_doc", "id")
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 PARSE = fenced(
-    f"doc = get_doc(id='1')\nfinal_return_value = parse_with_ai(query=f'How many? {{doc}}', output_schema={SCHEMA})"
+    "doc = get_doc(id='1')\n"
+    f"final_return_value = parse_with_ai(query=f'How many? {{doc}}', output_schema={SCHEMA})"
 )
 CAUGHT = fenced(
     f"try:\n    final_return_value = parse_with_ai(query='q', output_schema={SCHEMA})\n"
@@ -107,7 +108,10 @@ def test_a_second_invalid_answer_is_a_value_error() -> None:
     "schema", ["{'type': 'array'}", "{'properties': 1}", "'text'", "{'required': 'n'}"]
 )
 def test_a_schema_of_no_object_is_a_value_error(schema: str) -> None:
-    program = f"try:\n    parse_with_ai('q', {schema})\nexcept ValueError:\n    final_return_value = 'bad'"
+    program = (
+        f"try:\n    parse_with_ai('q', {schema})\n"
+        "except ValueError:\n    final_return_value = 'bad'"
+    )
     play = Play(given(), {"pllm": [fenced(program)], "qllm": ["{}"]})
 
     assert value(play) == "bad"

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.support.turns import Denied, Play, fenced, tool
+from tests.support.turns import given as starts
 
 from interlock.dual.turn import (
     AnswerFormat,
@@ -26,8 +28,6 @@ from interlock.dual.turn import (
     Turn,
 )
 from interlock.policy.model import Labels
-from tests.support.turns import Denied, Play, fenced, tool
-from tests.support.turns import given as starts
 
 MARK = "ZQX"
 UNTRUSTED = {"qllm", "error_detector_llm"}
@@ -118,7 +118,7 @@ STATEMENTS = [
     f"x = parse_with_ai(query=w, output_schema={ANSWER})\n{{}}[x['name']]",
     f"x = parse_with_ai(query='clean', output_schema={ANSWER})\nraise ValueError(x)",
     "parse_with_ai(query=w, output_schema={'type': w})",
-    "parse_with_ai(query=w, output_schema={'properties': {w: {'type': 'object', 'required': [w]}}})",
+    "parse_with_ai(query=w, output_schema={'properties': {w: {'type': w, 'required': [w]}}})",
     "parse_with_ai(query='bad', output_schema={})",
     "v = verify_hypothesis(hypothesis=w, context=doc)\nassert not v, w",
     "set_policy(code=w)",

@@ -7,7 +7,7 @@ import pytest
 from tests.support.turns import Denied, Play, given
 
 from interlock.dual.turn import ContextVar, Suspend, ToolSpec
-from interlock.policy.model import Labels
+from interlock.policy.model import DEFAULT_LABELS, Labels
 
 STATE_SCHEMA = {
     "type": "object",
@@ -37,7 +37,7 @@ final_return_value = state.get('result', state)
 """
 
 
-def graph(program: str = PROGRAM, labels: Labels = Labels(), **tools: Any) -> Play:
+def graph(program: str = PROGRAM, labels: Labels = DEFAULT_LABELS, **tools: Any) -> Play:
     state = {"query": "q", "result": "", "log": ["start"]}
     said = {
         "read_file": json.dumps({"result": "File contents", "log": ["read"]}),

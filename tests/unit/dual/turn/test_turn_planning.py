@@ -72,7 +72,7 @@ def test_the_answer_is_the_variable_or_the_last_expression(program: str, wanted:
     "reply",
     [
         "```python\nfinal_return_value = 5\n```",
-        "First:\n```python\nfinal_return_value = 4\n```\nBetter:\n```py\nfinal_return_value = 5\n```",
+        "First:\n```python\nfinal_return_value = 4\n```\n```py\nfinal_return_value = 5\n```",
         "```\nfinal_return_value = 5\n```",
         "```python\nfinal_return_value = 5",
         "~~~python\nfinal_return_value = 5\n~~~\nDone.",
