@@ -40,6 +40,7 @@ __all__ = [
     "out_of_steps",
     "rejected",
     "review_question",
+    "snapshot",
     "steps_left",
     "too_many_calls",
 ]
@@ -64,41 +65,46 @@ def ask_user(state: State, question: str) -> None:
 # How an attempt ends
 
 
-def no_program(state: State) -> None:
+def no_program(state: State, engine: Engine | None) -> None:
     """The planner answered something else."""
     _fail(state, "planner_error", "the planner's answer has no program")
-    _report(state, ["The answer has no program between ```python and ```."])
+    _report(state, ["The answer has no program between ```python and ```."], engine)
 
 
-def not_compiled(state: State, error: ProgramError, tools: Sequence[Bound]) -> None:
+def not_compiled(
+    state: State, error: ProgramError, tools: Sequence[Bound], engine: Engine | None
+) -> None:
     """The program is none of the language; the message derives from its text alone."""
     message = error.message
     if error.error_class == "name" and state.input.user_program is not None:
         names = ", ".join(tool.name for tool in tools[:_TOOLS_LISTED]) or "none"
         message = f"{message}; the tools are: {names}"
     _fail(state, "program_error", message)
-    _report(state, [f"The program was not run: {error.message}"])
+    _report(state, [f"The program was not run: {error.message}"], engine)
 
 
-def too_many_calls(state: State, line: int) -> None:
+def too_many_calls(state: State, line: int, engine: Engine | None) -> None:
     """The program wants more calls than a step may make."""
     limit = state.input.config.fsm.max_tool_calls_per_step
     words = f"more than {limit} tool calls"
     _fail(state, "max_tool_calls_exceeded", f"the program makes {words} (line {line})")
-    _report(state, [f"The program makes {words}, in line {line}."])
+    _report(state, [f"The program makes {words}, in line {line}."], engine)
 
 
-def denied(state: State, call: CallState, message: str, *, code: ErrorCode, hard: bool) -> None:
+def denied(
+    state: State,
+    call: CallState,
+    message: str,
+    *,
+    code: ErrorCode,
+    hard: bool,
+    engine: Engine | None,
+) -> None:
     """A policy forbids a call. The planner learns which tool and line, not why."""
-    del hard
     _fail(state, code, message)
-    _report(
-        state,
-        [
-            f"Policy violation: the call of `{call.tool}` in line {call.line} is not allowed with "
-            "these arguments. Do not try the same again."
-        ],
-    )
+    verdict = "is forbidden" if hard else "was not approved"
+    said = f"the call of `{call.tool}` in line {call.line} {verdict} with these arguments"
+    _report(state, [f"Policy violation: {said}. Do not try the same again."], engine)
 
 
 def broke(state: State, engine: Engine, error: RunError) -> bool:
@@ -114,6 +120,7 @@ def broke(state: State, engine: Engine, error: RunError) -> bool:
                 f"Control flow violation: the condition in line {error.line} must not decide "
                 "what happens, because of where its data comes from."
             ],
+            engine,
         )
         return True
     code: ErrorCode = "tool_error" if error.type_name == "ToolError" else "program_error"
@@ -147,11 +154,10 @@ def ended(state: State, engine: Engine, event: Ended) -> bool:
         step.report = report(head, ("Note:", hint), (_VARIABLES, full))
         step.bare_report = report(head, ("Note:", hint), (_VARIABLES, bare))
         return False
-    snapshot = state.input.config.response_format.include_namespace_snapshot
     state.ending = FinalState(
         value=engine.state_of(event.value),
         derived=engine.is_derived(event.value),
-        namespace=engine.snapshot() if snapshot else {},
+        namespace=snapshot(state, engine),
     )
     return True
 
@@ -189,24 +195,31 @@ def may_retry(state: State, *, violation: bool) -> bool:
     return fsm.max_pllm_failed_steps is None or failed < fsm.max_pllm_failed_steps
 
 
-def give_up(state: State) -> None:
+def give_up(state: State, engine: Engine | None) -> None:
     """The turn fails as its last attempt did."""
     step = state.steps[-1]
-    fail_turn(state, step.code, step.message)
+    fail_turn(state, step.code, step.message, engine)
 
 
-def out_of_steps(state: State) -> None:
+def out_of_steps(state: State, engine: Engine | None) -> None:
     """The turn fails because the budget of steps is used up before it was done."""
     limit = state.input.config.fsm.max_pllm_steps
-    fail_turn(
-        state, "max_steps_exceeded", f"the task was not completed within {limit} planner steps"
-    )
+    words = f"the task was not completed within {limit} planner steps"
+    fail_turn(state, "max_steps_exceeded", words, engine)
 
 
-def fail_turn(state: State, code: ErrorCode, message: str) -> None:
+def fail_turn(state: State, code: ErrorCode, message: str, engine: Engine | None) -> None:
     """The turn is over, as a failure."""
-    state.ending = FinalState(code=code, message=message, derived=True)
+    state.ending = FinalState(
+        code=code, message=message, derived=True, namespace=snapshot(state, engine)
+    )
     state.phase = "over"
+
+
+def snapshot(state: State, engine: Engine | None) -> dict[str, ValueState]:
+    """The program's variables, when the answer is to have them."""
+    wanted = state.input.config.response_format.include_namespace_snapshot
+    return engine.snapshot() if wanted and engine is not None else {}
 
 
 # What is shown

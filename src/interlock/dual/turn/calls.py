@@ -12,7 +12,7 @@ from typing import Final
 
 import re2
 
-from interlock.dual.turn import internal, results
+from interlock.dual.turn import attempts, internal, results
 from interlock.dual.turn.engine import Calls, Engine
 from interlock.dual.turn.model import CacheEntry
 from interlock.dual.turn.state import (
@@ -27,7 +27,17 @@ from interlock.dual.turn.state import (
 from interlock.policy.labels import initial_labels
 from interlock.policy.model import DEFAULT_LABELS, Labels, ToolCall
 
-__all__ = ["Numbers", "concluded", "deliver", "receive", "request", "restricted", "start"]
+__all__ = [
+    "STOPS_KEPT",
+    "Numbers",
+    "concluded",
+    "deliver",
+    "forget",
+    "receive",
+    "request",
+    "restricted",
+    "start",
+]
 
 Numbers = Callable[[], int]
 """Gives the turn's next number."""
@@ -35,6 +45,8 @@ Numbers = Callable[[], int]
 _OPTIONS: Final = re2.Options()
 _OPTIONS.log_errors = False
 _CACHE_KEPT: Final = 256
+STOPS_KEPT: Final = 16
+"""Suspensions whose answer can still be repeated word by word."""
 
 
 def request(state: State, event: Calls, number: Numbers) -> bool:
@@ -199,10 +211,18 @@ def _complete(state: State, engine: Engine, call: CallState, value: object) -> N
     state.ending = FinalState(
         value=ValueState(value=pack(value), labels=labels, value_type=type(value).__name__),
         derived=call.derived,
-        namespace=engine.snapshot()
-        if state.input.config.response_format.include_namespace_snapshot
-        else {},
+        namespace=attempts.snapshot(state, engine),
     )
+
+
+def forget(state: State) -> None:
+    """Drops what no repeated request can ask for any more: a stored turn stays small."""
+    kept = {no for stop in state.stops[-STOPS_KEPT:] for no in stop.calls}
+    shown = state.input.config.prompt.pllm.query_include_tool_args
+    for call in state.calls:
+        if call.stage == "done" and call.no not in kept:
+            call.lineage, call.labels = "{}", {}
+            call.args = call.args if shown else "{}"
 
 
 # Cache

@@ -27,7 +27,6 @@ from interlock.dual.turn.commands import (
 )
 from interlock.dual.turn.engine import Broke, Calls, Ended, Engine
 from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory
-from interlock.dual.turn.query import request_of
 from interlock.dual.turn.signatures import Bound, bind
 from interlock.dual.turn.state import (
     CallState,
@@ -148,7 +147,7 @@ class Phases:
         if self._factory is not None:
             given = self._state.input
             internal = given.config.fsm.enabled_internal_tools
-            self._writer = self._factory(request_of(given.messages), given.tools, internal)
+            self._writer = self._factory(self._state.request, given.tools, internal)
             step = self._writer.begin()
         return self._policy_step(step)
 
@@ -224,7 +223,7 @@ class Phases:
             attempts.ask_user(self._state, reply.text)
         else:
             attempts.begin_step(self._state, reply.shown, None)
-            attempts.no_program(self._state)
+            attempts.no_program(self._state, self._kept())
             self._after_failure()
 
     def _start_program(self, source: str) -> None:
@@ -234,7 +233,7 @@ class Phases:
         try:
             compiled = Engine.check(state.input, self._offered(), source, kept)
         except ProgramError as error:
-            attempts.not_compiled(state, error, self._tools)
+            attempts.not_compiled(state, error, self._tools, kept)
             self._after_failure()
             return
         self._engine = Engine.begin(state.input, compiled, kept)
@@ -281,7 +280,7 @@ class Phases:
             case Calls():
                 if calls.request(state, event, self._number):
                     return
-                attempts.too_many_calls(state, event.line)
+                attempts.too_many_calls(state, event.line, self._kept())
                 self._after_failure()
             case Ended():
                 if attempts.ended(state, engine, event):
@@ -337,7 +336,7 @@ class Phases:
         state = self._state
         state.attempt += 1
         if state.attempt > 1 and not attempts.steps_left(state):
-            attempts.out_of_steps(state)
+            attempts.out_of_steps(state, self._engine)
             return
         when = state.input.config.fsm.clear_session_meta
         clears = when == "every_attempt" or (when == "every_turn" and state.attempt == 1)
@@ -350,9 +349,9 @@ class Phases:
         if attempts.may_retry(state, violation=violation):
             self._enter_attempt()
         elif rejected:
-            attempts.out_of_steps(state)
+            attempts.out_of_steps(state, self._engine)
         else:
-            attempts.give_up(state)
+            attempts.give_up(state, self._engine)
 
     def _drop_calls(self) -> None:
         """What a failed attempt still wanted is void."""
@@ -368,7 +367,7 @@ class Phases:
 
     def _give_up(self, code: ErrorCode, message: str) -> None:
         self._state.questions = []
-        attempts.fail_turn(self._state, code, message)
+        attempts.fail_turn(self._state, code, message, self._engine)
 
     # Small things
 
@@ -382,6 +381,7 @@ class Phases:
             "denied": state.denied,
             "session_labels": state.session_labels,
             "history_mismatch": state.input.history_mismatch,
+            "namespace": {} if ending is None else _answer_values(ending.namespace),
         }
         if ending is None or ending.value is None:
             code, text = ("planner_error", "") if ending is None else (ending.code, ending.message)
@@ -389,7 +389,6 @@ class Phases:
             return Answer(error=error, derived=True, **common)
         return Answer(
             value=_answer_value(ending.value),
-            namespace={name: _answer_value(one) for name, one in ending.namespace.items()},
             derived=ending.derived,
             **common,
         )
@@ -402,6 +401,7 @@ class Phases:
             return
         state.stops = [*state.stops, StopState(consumed=state.consumed, calls=numbers)]
         state.consumed = []
+        calls.forget(state)
 
     def _offered(self) -> tuple[Bound, ...]:
         chosen = self._state.selected
@@ -446,6 +446,10 @@ def _asked(one: Pending) -> Question:
         model=one.model,
         seed=one.seed,
     )
+
+
+def _answer_values(named: Mapping[str, ValueState]) -> dict[str, AnswerValue]:
+    return {name: _answer_value(one) for name, one in named.items()}
 
 
 def _answer_value(one: ValueState) -> AnswerValue:

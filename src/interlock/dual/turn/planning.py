@@ -16,7 +16,6 @@ from interlock.dual.prompts import system_prompt
 from interlock.dual.turn.config import DualConfig
 from interlock.dual.turn.feedback import called_lines, report
 from interlock.dual.turn.model import PlannerMessage
-from interlock.dual.turn.query import earlier, request_of
 from interlock.dual.turn.signatures import Bound, internal_listing, listing
 from interlock.dual.turn.state import Pending, State, StepState, pack
 
@@ -95,7 +94,7 @@ def planner_history(state: State) -> tuple[PlannerMessage, ...]:
     fsm = state.input.config.fsm
     if not fsm.enable_multistep_planning or state.input.user_program is not None:
         return ()
-    kept = [PlannerMessage(role="user", text=request_of(state.input.messages))]
+    kept = [PlannerMessage(role="user", text=state.request)]
     for step in state.steps:
         failed = step.outcome == "failed"
         if failed and fsm.prune_failed_steps:
@@ -134,10 +133,9 @@ def _conversation(state: State, notes: Sequence[str]) -> list[PlannerMessage]:
     fsm = state.input.config.fsm
     shown, forgotten = _remembered(state)
     said = list(state.input.planner_history)
-    around = earlier(state.input.messages, state.input.config.prompt.pllm)
     context = report(
         "This is not the request yet: the request is the next message.",
-        ("Instructions and conversation so far:", around.splitlines()),
+        ("Instructions and conversation so far:", state.around.splitlines()),
         ("Variables that exist already:", notes),
         (
             "Tools that were called for this request already; what they did is done:",
@@ -146,7 +144,7 @@ def _conversation(state: State, notes: Sequence[str]) -> list[PlannerMessage]:
     )
     if "\n" in context:
         said.append(PlannerMessage(role="user", text=context))
-    said.append(PlannerMessage(role="user", text=request_of(state.input.messages)))
+    said.append(PlannerMessage(role="user", text=state.request))
     for index, step in enumerate(shown):
         newest = index == len(shown) - 1
         text = step.report if newest or not fsm.pllm_context_pruning else step.bare_report
@@ -335,9 +333,10 @@ def _listed(step: StepState) -> str:
 
 
 def _request(state: State) -> str:
-    around = earlier(state.input.messages, state.input.config.prompt.pllm)
-    request = f"Request:\n{request_of(state.input.messages)}"
-    return f"Instructions and conversation so far:\n{around}\n\n{request}" if around else request
+    request = f"Request:\n{state.request}"
+    if not state.around:
+        return request
+    return f"Instructions and conversation so far:\n{state.around}\n\n{request}"
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -181,6 +181,11 @@ class State(Struct, kw_only=True):
     """A whole turn."""
 
     input: TurnInput
+    """Without its messages: what is needed of them follows."""
+    request: str
+    """The newest user message."""
+    around: str
+    """The conversation before it, as far as planners may see it."""
     phase: Phase = "prepare"
     """What happens next."""
     numbers: int = 0

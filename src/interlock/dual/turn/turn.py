@@ -7,6 +7,7 @@ Source: gateway.md 7.3, 7.4, 10.2.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -25,7 +26,7 @@ from interlock.dual.turn.engine import Engine
 from interlock.dual.turn.model import CacheEntry, Called, Message, PlannerMessage, TurnInput
 from interlock.dual.turn.phases import Phases
 from interlock.dual.turn.policies import WriterFactory
-from interlock.dual.turn.query import request_of
+from interlock.dual.turn.query import earlier, request_of
 from interlock.dual.turn.state import (
     CallState,
     State,
@@ -45,7 +46,13 @@ class Turn(Phases):
     @classmethod
     def begin(cls, given: TurnInput, *, writer: WriterFactory | None = None) -> "Turn":
         """A new turn for the newest user message; `writer` is needed for `auto_gen`."""
-        state = State(input=given, cache=dict(given.cache), session_labels=given.session_labels)
+        state = State(
+            input=replace(given, messages=()),
+            request=request_of(given.messages),
+            around=earlier(given.messages, given.config.prompt.pllm),
+            cache=dict(given.cache),
+            session_labels=given.session_labels,
+        )
         turn = cls(state, None, writer)
         turn._enter_attempt()
         return turn
@@ -91,10 +98,10 @@ class Turn(Phases):
     def answer_to(self, numbers: Sequence[int]) -> Suspend | Final | None:
         """What the turn said after these results, for a request that repeats them.
 
-        None when they led to nothing yet, or are no results of this turn.
+        None when they led to nothing yet, lie too far back, or are no results of this turn.
         """
         wanted = set(numbers)
-        for stop in reversed(self._state.stops):
+        for stop in reversed(self._state.stops[-calls.STOPS_KEPT :]):
             if wanted & set(stop.consumed):
                 if not stop.calls:
                     return Final(answer=self._answer()) if self._state.phase == "over" else None
@@ -130,7 +137,7 @@ class Turn(Phases):
         """
         state = self._state
         by_no = {one.no: one for one in state.calls}
-        said = [Message(role="user", text=request_of(state.input.messages))]
+        said = [Message(role="user", text=state.request)]
         handed: set[int] = set()
         for stop in state.stops:
             batch = [by_no[no] for no in stop.calls if no not in handed]
@@ -182,14 +189,15 @@ class Turn(Phases):
     ) -> None:
         """A call may not be made; the rest of the `Decide` it stood in is void.
 
-        No program can catch it. `hard` is whether nobody could have allowed it.
+        No program can catch it. `hard` is whether nobody could have allowed it; a call that
+        waits for somebody's approval stays undecided, and the turn may be stored meanwhile.
         """
         call = self._deciding(no)
         if call is None:
             return
         self._note(entry)
         self._state.denied = True
-        attempts.denied(self._state, call, message, code=code, hard=hard)
+        attempts.denied(self._state, call, message, code=code, hard=hard, engine=self._kept())
         self._after_failure(violation=True)
 
     def revise(self, no: int, args: Mapping[str, Any]) -> None:

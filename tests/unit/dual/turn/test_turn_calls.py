@@ -441,3 +441,25 @@ def test_any_text_and_number_survives_being_stored() -> None:
 
     parsed = ["\ud800", 123456789012345678901234567890, "\x00"]
     assert value(play) == [parsed, parsed, 2**200]
+
+
+def test_a_long_turn_stays_small_when_stored() -> None:
+    program = fenced(
+        "text = 'y' * 20000\nfor n in range(40):\n    get_doc(id=text + str(n))\n"
+        "final_return_value = 'done'"
+    )
+    play = Play(given("Go.", GET), {"pllm": [program]}, {"get_doc": "x"})
+    sizes = []
+    command = play.until_suspended()
+    while isinstance(command, Suspend):
+        sizes.append(len(play.turn.dump()))
+        play.turn.result(command.calls[0].no, "x")
+        command = play.until_suspended()
+
+    assert len(sizes) == 40
+    assert max(sizes) < 3 * sizes[10]
+    first, last = play.sent[0], play.sent[-1]
+    assert play.turn.answer_to([first.no]) is None
+    assert isinstance(play.turn.answer_to([last.no]), Final)
+    record = play.turn.record({}, AnswerFormat())
+    assert len([message for message in record if message.calls]) == 40

@@ -251,11 +251,12 @@ def test_a_denial_ends_the_turn() -> None:
     assert len(play.questions) == 1
 
 
-def test_after_a_denial_another_plan_is_tried_when_that_is_wanted() -> None:
+@pytest.mark.parametrize(("hard", "verdict"), [(True, "is forbidden"), (False, "was not approved")])
+def test_after_a_denial_another_plan_is_tried_when_that_is_wanted(hard: bool, verdict: str) -> None:
     play = Play(
         given("Go.", SEND, config=config(retry_on_policy_violation=True)),
         {"pllm": [fenced("x = 1\nsend_email(to='a', body='b')"), GOOD]},
-        decide=lambda _: Denied("denied because of SECRET"),
+        decide=lambda _: Denied("denied because of SECRET", hard=hard),
     )
 
     answer = play.run()
@@ -263,7 +264,7 @@ def test_after_a_denial_another_plan_is_tried_when_that_is_wanted() -> None:
     assert value(answer) == 97
     assert answer.denied
     report = play.questions[1].messages[-1].text
-    assert "the call of `send_email` in line 2 is not allowed" in report
+    assert f"the call of `send_email` in line 2 {verdict}" in report
     assert "SECRET" not in play.told()
 
 
