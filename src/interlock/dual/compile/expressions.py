@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from interlock.dual.compile.builder import Builder, Label
-from interlock.dual.compile.taint import has_call, names_read, root_name
+from interlock.dual.compile.taint import has_call, has_effects, names_read, root_name
 from interlock.dual.values import Value
 
 __all__ = [
@@ -290,6 +290,9 @@ def _call(b: Builder, node: ast.Call) -> None:
     else:
         method = function.attr if isinstance(function, ast.Attribute) else None
         emit_expression(b, function.value if isinstance(function, ast.Attribute) else function)
+        if method is not None and has_effects([*node.args, *[w.value for w in node.keywords]]):
+            # Python looks the method up first: nothing may have happened if there is none.
+            b.emit("HAS_METHOD", method, node)
         for arg in node.args:
             emit_expression(b, arg)
         for word in node.keywords:

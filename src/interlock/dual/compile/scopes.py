@@ -96,6 +96,8 @@ class _Finder(ast.NodeVisitor):
     def __init__(self) -> None:
         self.scopes: dict[ast.AST, Scope] = {}
         self.scope = Scope("module", None)
+        self.in_iterable = 0
+        """How many comprehension iterables surround this node."""
 
     def statements(self, body: list[ast.stmt]) -> None:
         for statement in body:
@@ -135,9 +137,22 @@ class _Finder(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        if self.in_iterable:
+            raise ProgramError(
+                "syntax",
+                "assignment expression cannot be used in a comprehension iterable expression",
+                line=node.lineno,
+            )
         self.visit(node.value)
         target = self.scope
         while target.kind in {"comprehension", "generator"} and target.parent is not None:
+            if node.target.id in target.bound:
+                raise ProgramError(
+                    "syntax",
+                    "assignment expression cannot rebind comprehension iteration variable"
+                    f" '{node.target.id}'",
+                    line=node.lineno,
+                )
             target = target.parent
         name = node.target.id
         if name not in target.globals:
@@ -268,17 +283,22 @@ class _Finder(ast.NodeVisitor):
     def visit_GeneratorExp(self, node: ast.GeneratorExp) -> None:
         self._comprehension(node, node.generators, [node.elt])
 
+    def _iterable(self, node: ast.expr) -> None:
+        self.in_iterable += 1
+        self.visit(node)
+        self.in_iterable -= 1
+
     def _comprehension(
         self, node: ast.expr, generators: list[ast.comprehension], elements: list[ast.expr]
     ) -> None:
-        self.visit(generators[0].iter)
+        self._iterable(generators[0].iter)
         self._inner("comprehension" if isinstance(node, _COMPREHENSIONS) else "generator", node)
         if not isinstance(node, _COMPREHENSIONS):
             self.scope.params = [".0"]
             self.scope.bound.add(".0")
         for position, generator in enumerate(generators):
             if position:
-                self.visit(generator.iter)
+                self._iterable(generator.iter)
             self.visit(generator.target)
             for condition in generator.ifs:
                 self.visit(condition)

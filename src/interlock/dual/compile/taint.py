@@ -7,7 +7,7 @@ that condition, also in the branch not taken. Source: gateway.md 11.9.
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["MUTATORS", "assigned", "escapes", "has_call", "mutated", "names_read", "root_name"]
+__all__ = ["MUTATORS", "assigned", "escapes", "has_call", "has_effects", "mutated", "names_read", "root_name"]
 
 MUTATORS = frozenset(
     {
@@ -104,6 +104,12 @@ def has_call(nodes: Iterable[ast.AST]) -> bool:
     """Whether evaluating the nodes may call something or bind a name."""
     kinds = (ast.Call, ast.NamedExpr, ast.Yield)
     return any(isinstance(node, kinds) for node in _within(nodes))
+
+
+def has_effects(nodes: Iterable[ast.AST]) -> bool:
+    """Whether evaluating the nodes may do more than fetch constants and variables."""
+    simple = (ast.Constant, ast.Name, ast.Load)
+    return any(not isinstance(node, simple) for node in _within(nodes))
 
 
 def names_read(nodes: Iterable[ast.AST]) -> tuple[str, ...]:

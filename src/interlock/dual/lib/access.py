@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from interlock.dual.errors import Raise
+from interlock.dual.limits import ELEMENT_BYTES
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env
 from interlock.dual.ops.iterate import iterate, length
@@ -27,6 +28,7 @@ from interlock.dual.values import (
 __all__ = [
     "HOST_ERRORS",
     "Args",
+    "Growth",
     "Kwargs",
     "at",
     "bind",
@@ -76,6 +78,39 @@ def room(env: Env, chars: int, *like: str | bytes) -> None:
     env.meter.memory(chars * 4 if wide else chars)
     if chars > _CHARS_PER_STEP:
         env.meter.work(chars // _CHARS_PER_STEP)
+
+
+class Growth:
+    """Charges something that a native builds piece by piece, before it belongs to any value.
+
+    The meter forgets such pieces when it measures what is alive, so their total is kept here.
+    """
+
+    __slots__ = ("env", "total_bytes")
+
+    def __init__(self, env: Env) -> None:
+        self.env = env
+        self.total_bytes = 0
+
+    def memory(self, size_bytes: int) -> None:
+        """Charges bytes about to be added.
+
+        Raises:
+            LimitExceeded: all pieces together are too large.
+        """
+        self.total_bytes += size_bytes
+        whole = self.total_bytes > self.env.limits.memory_bytes
+        self.env.meter.memory(self.total_bytes if whole else size_bytes)
+
+    def elements(self, count: int) -> None:
+        """Charges room for so many more elements."""
+        self.memory(count * ELEMENT_BYTES)
+
+    def text(self, piece: str) -> None:
+        """Charges a piece of text and the element it is kept in."""
+        size = len(piece) if piece.isascii() else 4 * len(piece)
+        self.memory(size + 64)
+        work_on(self.env, len(piece))
 
 
 def work_on(env: Env, size: int, per_step: int = _CHARS_PER_STEP) -> None:
@@ -286,9 +321,10 @@ def drain(env: Env, value: Value) -> list[Value]:
         env.meter.elements(size)
         return list(iterate(env, value))
     found: list[Value] = []
+    growth = Growth(env)
     for element in iterate(env, value):
         found.append(element)
         if not len(found) & 63:
-            env.meter.elements(64)
-    env.meter.elements(len(found) & 63)
+            growth.elements(64)
+    growth.elements(len(found) & 63)
     return found

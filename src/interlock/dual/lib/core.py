@@ -206,11 +206,16 @@ def _sum(env: Env, args: Args, kwargs: Kwargs) -> Value:
     return at(env, total, mark)
 
 
+def _downwards(reverse: Value | None) -> bool:
+    """The `reverse` of a sort, which Python takes as an integer."""
+    return reverse is not None and bool(index_of(reverse))
+
+
 def _in_order(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Of the prelude: elements in the order of their keys."""
     plain_args("_in_order", args, kwargs, 3, 3)
     elements, keys = drain(env, args[0]), drain(env, args[1])
-    order = order_of(env, keys, reverse=bool(args[2].data))
+    order = order_of(env, keys, reverse=_downwards(args[2]))
     made = list_of(env, [elements[position] for position in order])
     return _shaped(env, made, args)
 
@@ -231,7 +236,7 @@ def _sort_list(env: Env, args: Args, kwargs: Kwargs) -> Value:
     keys = drain(env, args[1])
     if len(keys) != len(target.items):
         fail("ValueError", "list modified during sort")
-    order = order_of(env, keys, reverse=bool(args[2].data))
+    order = order_of(env, keys, reverse=_downwards(args[2]))
     mark = joined(env, args)
     target.items[:] = [target.items[position] for position in order]
     target.mark = env.marks.join(target.mark, mark)
@@ -245,7 +250,7 @@ def _extreme(name: str, *, greatest: bool, doc: str) -> Native:
     def native(env: Env, args: Args, kwargs: Kwargs) -> Value:
         for word in kwargs:
             if word not in ("default", "key"):
-                fail("TypeError", f"{name}() got an unexpected keyword argument '{word}'")
+                fail("TypeError", f"'{word}' is an invalid keyword argument for {name}()")
         if len(args) > 1 and "default" in kwargs:
             message = f"Cannot specify a default for {name}() with multiple positional arguments"
             fail("TypeError", message)
@@ -305,7 +310,7 @@ def _sorted(env: Env, args: Args, kwargs: Kwargs) -> Value:
     )
     plain_args("sorted", args, {}, 1, 1)
     elements = drain(env, optional(source))
-    order = order_of(env, elements, reverse=bool(optional(reverse).data))
+    order = order_of(env, elements, reverse=_downwards(reverse))
     made = list_of(env, [elements[position] for position in order])
     if isinstance(made.data, ListObj):
         # Which element comes where derives from all of them.
@@ -320,7 +325,7 @@ def _sort(env: Env, args: Args, kwargs: Kwargs) -> Value:
     target = args[0].data
     if not isinstance(target, ListObj) or target.kind != "list":
         fail("TypeError", f"descriptor 'sort' for 'list' doesn't apply to '{shown_type(target)}'")
-    order = order_of(env, target.items, reverse=bool(optional(reverse).data))
+    order = order_of(env, target.items, reverse=_downwards(reverse))
     mark = joined(env, (*args, *kwargs.values()))
     target.items[:] = [target.items[position] for position in order]
     target.mark = env.marks.join(target.mark, mark)

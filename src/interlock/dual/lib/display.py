@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
 
 from interlock.dual.errors import Raise
+from interlock.dual.lib.access import Growth
 from interlock.dual.lib.calendar_text import format_moment
 from interlock.dual.lib.formats import FormatError, format_scalar, spec_width
 from interlock.dual.native import Env
@@ -149,6 +150,7 @@ class _Writer:
     def __init__(self, env: Env) -> None:
         self.env = env
         self.open: set[int] = set()
+        self.growth = Growth(env)
 
     def text(self, data: Data) -> str:
         """The text of `data`."""
@@ -199,7 +201,7 @@ class _Writer:
 
     def charge(self, piece: str) -> None:
         """Charges a piece before the next is made."""
-        self.env.meter.memory(len(piece) + 2)
+        self.growth.memory(len(piece) + 2)
         self.env.meter.steps += 1
         if len(piece) > _FREE_CHARS or not self.env.meter.steps & 15:
             self.env.meter.work(len(piece) >> 11)

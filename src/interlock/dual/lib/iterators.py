@@ -69,15 +69,7 @@ def _zip(env: Env, args: Args, kwargs: Kwargs) -> Value:
     for name in kwargs:
         if name != "strict":
             fail("TypeError", f"zip() got an unexpected keyword argument '{name}'")
-    sources = []
-    for position, arg in enumerate(args):
-        try:
-            sources.append(make_iter(env, arg))
-        except Raise as error:
-            if error.type_name == "TypeError":
-                message = f"zip argument #{position + 1} must support iteration"
-                fail("TypeError", message, error.mark)
-            raise
+    sources = [make_iter(env, arg) for arg in args]
     return Value(IterObj("zip", sources, 0, [Value(bool(strict and strict.data))]))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from interlock.dual.errors import LimitExceeded, Raise
 from interlock.dual.lib.access import (
     Args,
+    Growth,
     Kwargs,
     bind,
     fail,
@@ -130,9 +131,10 @@ class _Writer:
         self.options = options
         self.pieces: list[str] = []
         self.open: set[int] = set()
+        self.growth = Growth(env)
 
     def add(self, piece: str) -> None:
-        self.env.meter.memory(len(piece) + 8)
+        self.growth.memory(len(piece) + 8)
         self.pieces.append(piece)
         if not len(self.pieces) & 31:
             self.env.meter.work(1)

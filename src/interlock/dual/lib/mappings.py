@@ -9,6 +9,7 @@ from collections.abc import Hashable, Iterable
 from interlock.dual.errors import Raise
 from interlock.dual.lib.access import (
     Args,
+    Growth,
     Kwargs,
     at,
     bind,
@@ -305,13 +306,14 @@ def count_into(env: Env, receiver: Value, sources: Args, kwargs: Kwargs, *, sign
 def _tally(env: Env, source: Value) -> Iterable[tuple[Value, int, Mark]]:
     """Each different element of an iterable, how often it occurs, and what that derives from."""
     found: dict[Hashable, tuple[Value, int, Mark]] = {}
+    growth = Growth(env)
     for position, element in enumerate(iterate(env, source)):
         if not position & 7:
             env.meter.work(1)
         filed = key_of(env, element)
         before = found.get(filed)
         if before is None:
-            env.meter.elements(1)
+            growth.elements(2)
             found[filed] = (element, 1, env.deep(element))
         else:
             first, count, mark = before
@@ -382,12 +384,13 @@ def _elements(env: Env, args: Args, kwargs: Kwargs) -> Value:
     found = _dict(args, "elements")
     plain_args("elements", args[1:], kwargs, 0, 0)
     repeated: list[Value] = []
+    growth = Growth(env)
     for key, item in found.entries.values():
         count = item.data
         if not isinstance(count, int):
             fail("TypeError", f"'{shown_type(count)}' object cannot be interpreted as an integer")
         if count > 0:
-            env.meter.elements(count)
+            growth.elements(count)
             repeated.extend([key] * count)
     return Value(ListObj(repeated))
 

@@ -28,14 +28,17 @@ _ASCII_CLASS = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t-\r\x{20}"}
 _UNICODE_CLASS = {"d": _DIGIT, "w": _WORD, "s": _SPACE}
 _CONTROL = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 _HEX = {"x": 2, "u": 4, "U": 8}
+# Plain integers: what ends in a program must be no `RegexFlag`.
+_ASCII, _IGNORECASE, _LOCALE, _MULTILINE = 256, 2, 4, 8
+_DOTALL, _UNICODE, _VERBOSE = 16, 32, 64
 _FLAG_LETTERS = {
-    "a": re.ASCII,
-    "i": re.IGNORECASE,
-    "L": re.LOCALE,
-    "m": re.MULTILINE,
-    "s": re.DOTALL,
-    "u": re.UNICODE,
-    "x": re.VERBOSE,
+    "a": _ASCII,
+    "i": _IGNORECASE,
+    "L": _LOCALE,
+    "m": _MULTILINE,
+    "s": _DOTALL,
+    "u": _UNICODE,
+    "x": _VERBOSE,
 }
 _NAMES = {
     "=": "lookahead `(?=...)`",
@@ -95,7 +98,7 @@ class _Scanner:
         pattern, steps = self.pattern, _STEPS
         while self.at < len(pattern):
             char = pattern[self.at]
-            if self.flags & re.VERBOSE and self._skip_layout(char):
+            if self.flags & _VERBOSE and self._skip_layout(char):
                 continue
             step = steps.get(char)
             if step is None:
@@ -105,7 +108,7 @@ class _Scanner:
                 step(self)
         if self.open:
             raise self._error("missing ), unterminated subpattern", self.open[-1][0])
-        flags = self.all_flags if self.all_flags & re.ASCII else self.all_flags | re.UNICODE
+        flags = self.all_flags if self.all_flags & _ASCII else self.all_flags | _UNICODE
         return Rewritten("".join(self.out), flags, self.ends_at_newline)
 
     # helpers
@@ -139,11 +142,11 @@ class _Scanner:
         while found := _GLOBAL_FLAGS.match(self.pattern, self.at):
             for letter in found[1]:
                 self.flags |= _FLAG_LETTERS[letter]
-            if self.flags & re.LOCALE:
+            if self.flags & _LOCALE:
                 message = "bad inline flags: cannot use 'L' flag with a str pattern"
                 raise self._error(message, found.end() - 1)
             self.at = found.end()
-        if self.flags & re.ASCII and self.flags & re.UNICODE:
+        if self.flags & _ASCII and self.flags & _UNICODE:
             raise PatternSyntaxError("ASCII and UNICODE flags are incompatible")
         self.all_flags = self.flags
 
@@ -151,15 +154,15 @@ class _Scanner:
 
     def _dot(self) -> None:
         self.at += 1
-        self._atom("(?s:.)" if self.flags & re.DOTALL else r"[^\n]")
+        self._atom("(?s:.)" if self.flags & _DOTALL else r"[^\n]")
 
     def _caret(self) -> None:
         self.at += 1
-        self._assertion("(?m:^)" if self.flags & re.MULTILINE else r"\A")
+        self._assertion("(?m:^)" if self.flags & _MULTILINE else r"\A")
 
     def _dollar(self) -> None:
         self.at += 1
-        if self.flags & re.MULTILINE:
+        if self.flags & _MULTILINE:
             self._assertion("(?m:$)")
         else:
             self.ends_at_newline = True
@@ -278,13 +281,13 @@ class _Scanner:
         for letter in added:
             self.flags |= _FLAG_LETTERS[letter]
             if letter == "a":
-                self.flags &= ~re.UNICODE
+                self.flags &= ~_UNICODE
             elif letter == "u":
-                self.flags &= ~re.ASCII
+                self.flags &= ~_ASCII
         for letter in removed:
             self.flags &= ~_FLAG_LETTERS[letter]
         self.at = found.end()
-        text = "i" if self.flags & re.IGNORECASE else "-i"
+        text = "i" if self.flags & _IGNORECASE else "-i"
         return f"(?{text}:"
 
     def _unknown_extension(self, start: int) -> PatternSyntaxError:
@@ -318,7 +321,7 @@ class _Scanner:
             self._atom(_literal(chr(self._code_point(in_class=False))))
 
     def _class(self, letter: str) -> str:
-        return (_ASCII_CLASS if self.flags & re.ASCII else _UNICODE_CLASS)[letter]
+        return (_ASCII_CLASS if self.flags & _ASCII else _UNICODE_CLASS)[letter]
 
     def _code_point(self, *, in_class: bool) -> int:
         """The character an escape at the position stands for; moves behind it."""
@@ -405,7 +408,7 @@ class _Scanner:
 
     def _complement(self, letter: str) -> str:
         """A negated class as members of a set: only some have a form of their own there."""
-        if self.flags & re.ASCII:
+        if self.flags & _ASCII:
             return _ASCII_COMPLEMENT[letter]
         return _UNICODE_COMPLEMENT[letter]
 

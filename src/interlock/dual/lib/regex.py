@@ -13,6 +13,7 @@ import re2
 from interlock.dual.errors import Raise
 from interlock.dual.lib.access import (
     Args,
+    Growth,
     Kwargs,
     bind,
     fail,
@@ -191,9 +192,12 @@ class _Search:
         if self.retries_before_newline:
             yield from self._step_by_step()
             return
+        before = _NULL
         for match in self.program.finditer(self.searched, self.start):
             spans = self._spans(match)
-            if spans is not None:
+            # The binding finds an empty match again from where it is.
+            if spans is not None and spans[0] != before:
+                before = spans[0]
                 yield spans
 
     def _step_by_step(self) -> Iterator[Spans]:
@@ -260,10 +264,11 @@ def _listing(
 def _find_all(env: Env, search: _Search, mark: Mark) -> Value:
     found: list[Value] = []
     groups = search.program.groups
+    growth = Growth(env)
     for spans in search.all():
         texts = [search.text[low:high] if low >= 0 else "" for low, high in spans]
-        env.meter.elements(1 + groups)
-        env.meter.memory(sum(map(len, texts)))
+        growth.elements(1 + groups)
+        growth.memory(sum(map(len, texts)))
         if groups > 1:
             parts = TupleObj(tuple(Value(text, mark) for text in texts[1:]))
             found.append(Value(parts, mark))
@@ -274,8 +279,9 @@ def _find_all(env: Env, search: _Search, mark: Mark) -> Value:
 
 def _find_iter(env: Env, search: _Search, mark: Mark) -> Value:
     found: list[Value] = []
+    growth = Growth(env)
     for spans in search.all():
-        env.meter.elements(2 + len(spans))
+        growth.elements(2 + len(spans))
         found.append(Value(search.match(spans), mark))
     made = list_of(env, found, mark)
     return iterator_over(made)
@@ -296,11 +302,12 @@ def _split(env: Env, args: Args, kwargs: Kwargs) -> Value:
     limit = integer(most, 0)
     mark = joined(env, (*args, *kwargs.values()))
     parts: list[Value] = []
+    growth = Growth(env)
     last = 0
     for spans in search.all(limit) if limit >= 0 else ():
         low, high = spans[0]
-        env.meter.elements(len(spans))
-        env.meter.memory(high - last)
+        growth.elements(len(spans))
+        growth.memory(high - last)
         parts.append(Value(search.text[last:low], mark))
         parts.extend(Value(search.text[a:b] if a >= 0 else None, mark) for a, b in spans[1:])
         last = high
@@ -329,12 +336,14 @@ def _replaced(env: Env, method: str, args: Args, kwargs: Kwargs) -> tuple[str, i
     template = _template(search, replacement)
     limit = integer(count, 0)
     parts: list[str] = []
+    growth = Growth(env)
     last = times = 0
     for spans in search.all(limit) if limit >= 0 else ():
         low, high = spans[0]
         env.meter.work(len(template.parts) >> 3)
         piece = template.expand(search.text, spans)
-        room(env, low - last + len(piece) + 64, piece, search.text)
+        growth.text(piece)
+        growth.memory(low - last)
         parts += (search.text[last:low], piece)
         last, times = high, times + 1
     parts.append(search.text[last:])

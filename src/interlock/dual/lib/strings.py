@@ -6,6 +6,7 @@ from typing import Any
 from interlock.dual.errors import Raise
 from interlock.dual.lib.access import (
     Args,
+    Growth,
     Kwargs,
     bind,
     call_host,
@@ -276,15 +277,15 @@ def _translate(env: Env, args: Args, kwargs: Kwargs) -> Value:
     if not isinstance(table, DictObj):
         fail("TypeError", f"'{shown_type(table)}' object is not a translate table")
     work_on(env, len(text), 32)
-    entries, parts, size = table.entries, [], 0
+    entries, parts, growth = table.entries, [], Growth(env)
+    growth.memory(len(text) * 8)
     for char in text:
         entry = entries.get(ord(char))
-        part = char if entry is None else _translated(entry[1])
-        size += len(part)
-        if size > 1024:
-            room(env, size, "é")
-            size = 0
-        parts.append(part)
+        if entry is None:
+            parts.append(char)
+        else:
+            parts.append(_translated(entry[1]))
+            growth.memory(4 * len(parts[-1]))
     return Value("".join(parts))
 
 

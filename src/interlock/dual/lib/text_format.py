@@ -7,7 +7,7 @@ of the program's own records. No attribute of a type, no method, nothing of the 
 from collections.abc import Callable, Mapping, Sequence
 
 from interlock.dual.errors import Raise
-from interlock.dual.lib.access import fail, fail_key, room
+from interlock.dual.lib.access import Growth, fail, fail_key
 from interlock.dual.lib.display import convert, format_text
 from interlock.dual.lib.formats import (
     FieldName,
@@ -58,6 +58,7 @@ class _Template:
         self.lookup = lookup
         self.next_index = 0
         self.numbered: bool | None = None
+        self.growth = Growth(env)
 
     def text(self, template: str, depth: int) -> str:
         if depth < 0:
@@ -74,7 +75,7 @@ class _Template:
                 data = convert(env, data, piece.conversion)
             spec = self.text(piece.spec, depth - 1) if "{" in piece.spec else piece.spec
             part = format_text(env, data, spec)
-            room(env, len(part), part)
+            self.growth.text(part)
             parts.append(part)
         env.meter.memory(len(template))
         return "".join(parts)
@@ -198,12 +199,13 @@ def format_percent(env: Env, template: str, right: Value) -> str:
         inner = enum_data(value.data) if isinstance(value, Value) else None
         return inner if isinstance(inner, (int, float, str)) else None
 
+    growth = Growth(env)
     source = PercentSource(
         next=following,
         keyed=keyed,
         text=lambda value, kind: convert(env, value.data, kind) if isinstance(value, Value) else "",
         type_name=lambda value: shown_type(value.data) if isinstance(value, Value) else "",
-        checked=lambda size: room(env, size, "é"),
+        checked=lambda size: growth.memory(4 * size),
         scalar=scalar,
     )
     env.meter.work(len(template) >> 6)

@@ -61,6 +61,13 @@ def call_method(m: "Machine", f: Frame, arg: Arg) -> bool | None:
     return invoke(m, f, function, args[:count], words, total + 1)
 
 
+def has_method(m: "Machine", f: Frame, arg: Arg) -> None:
+    """Fails when the receiver has no such method."""
+    receiver = f.stack[-1]
+    if _method_key(m, receiver.data, arg) is None:
+        get_attribute(m.env, m.library, receiver, arg)
+
+
 def _method_key(m: "Machine", data: Any, name: str) -> str | None:  # noqa: ANN401 - data of a value
     """The native behind a method of built-in data, None for anything else."""
     kind = type(data)

@@ -198,10 +198,17 @@ def make_binary(symbol: str) -> Any:  # noqa: ANN401 - a handler
 
 def inplace_op(m: "Machine", f: Frame, arg: Arg) -> None:
     stack = f.stack
-    if isinstance(stack[-2].data, HeapObj):
-        result = inplace(m.env, arg, stack[-2], stack[-1])
-    else:
-        result = binary(m.env, arg, stack[-2], stack[-1])
+    try:
+        if isinstance(stack[-2].data, HeapObj):
+            result = inplace(m.env, arg, stack[-2], stack[-1])
+        else:
+            result = binary(m.env, arg, stack[-2], stack[-1])
+    except Raise as error:
+        head, found, tail = error.message.partition("unsupported operand type(s) for ")
+        if not found or head:
+            raise
+        _, _, operands = tail.partition(":")
+        raise Raise("TypeError", f"{found}{arg}=:{operands}", error.mark) from None
     stack.pop()
     stack[-1] = result
 
@@ -375,8 +382,16 @@ def list_append(m: "Machine", f: Frame, arg: Arg) -> None:
 
 
 def list_extend(m: "Machine", f: Frame, arg: Arg) -> None:
+    """`*x` in a list, a tuple or the arguments of a call."""
     stack = f.stack
-    inplace(m.env, "+", stack[-1 - arg], stack[-1])
+    try:
+        inplace(m.env, "+", stack[-1 - arg], stack[-1])
+    except Raise as error:
+        if error.message.endswith("object is not iterable"):
+            kind = shown_type(stack[-1].data)
+            message = f"Value after * must be an iterable, not {kind}"
+            raise Raise("TypeError", message, error.mark) from None
+        raise
     del stack[-1]
 
 
