@@ -129,7 +129,7 @@ def broke(state: State, engine: Engine, error: RunError) -> bool:
     place = f" (line {error.line})" if error.line else ""
     said = f"{error.type_name}: {error.message}" if error.message else error.type_name
     _fail(state, code, f"{said}{place}", derived=not is_clean(error.mark))
-    known = identifiers(*state.programs)
+    known = _own_words(state)
     step = state.steps[-1]
     prompt = state.input.config.prompt
     source = step.program or ""
@@ -241,7 +241,7 @@ def review_question(state: State, engine: Engine, no: int) -> Pending:
     bare, _ = _variables(state, engine)
     ending = state.ending
     kind = "NoneType" if ending is None or ending.value is None else ending.value.value_type
-    shown = shown_type(kind, identifiers(*state.programs))
+    shown = shown_type(kind, _own_words(state))
     return planning.review_question(state, no, bare, shown)
 
 
@@ -250,9 +250,14 @@ def _variables(state: State, engine: Engine) -> tuple[list[str], list[str]]:
         engine.variables(),
         marks=engine.marks,
         level=state.input.config.prompt.pllm.context_var_visibility,
-        known=identifiers(*state.programs),
+        known=_own_words(state),
         plain=plain,
     )
+
+
+def _own_words(state: State) -> frozenset[str]:
+    """Every word of the planner's programs."""
+    return identifiers(*(one.source for one in state.programs))
 
 
 def _fail(state: State, code: ErrorCode, message: str, *, derived: bool = True) -> None:

@@ -3,9 +3,10 @@
 The one place that knows how the machine is started, extended and stored.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from interlock.dual.compile import compile_program
@@ -18,11 +19,14 @@ from interlock.dual.program import Program, ToolSig
 from interlock.dual.turn.feedback import is_clean
 from interlock.dual.turn.model import TurnInput
 from interlock.dual.turn.signatures import INTERNAL, Bound
-from interlock.dual.turn.state import ValueState, pack
+from interlock.dual.turn.state import ProgramState, ValueState, pack
 from interlock.dual.values import NONE, InstanceObj, TypeObj, Value, deep
 from interlock.policy.model import DEFAULT_LABELS, Labels
 
-__all__ = ["Broke", "Calls", "Ended", "Engine", "Wanted"]
+__all__ = ["Broke", "Calls", "Ended", "Engine", "Wanted", "known_names"]
+
+_REMEMBERED_CHARS: Final = 16_384
+"""Longer programs are compiled each time."""
 
 _UNCOUNTED: Final = 2**31
 """The turn itself counts calls: a budget per step, whatever the interpreter's is."""
@@ -86,15 +90,7 @@ class Engine:
 
         Raises ProgramError.
         """
-        names: Collection[str] = given.context_vars
-        if kept is not None:
-            names = kept.variables()
-        return compile_program(
-            source,
-            tools=_signatures(given, offered),
-            names=names,
-            repair=given.user_program is not None,
-        )
+        return _compiled(given, offered, source, known_names(given, kept))
 
     @classmethod
     def begin(cls, given: TurnInput, program: Program, kept: "Engine | None") -> "Engine":
@@ -111,12 +107,22 @@ class Engine:
         return cls(machine, program)
 
     @classmethod
-    def load(cls, data: bytes) -> "Engine":
-        """A machine from what `dump` made.
+    def load(
+        cls,
+        given: TurnInput,
+        offered: Sequence[Bound],
+        programs: Sequence[ProgramState],
+        data: bytes,
+    ) -> "Engine":
+        """A machine from what `dump` made, with the programs it had been given.
 
         Raises StateError when it is damaged, or another version made it.
         """
-        machine = Machine.load(None, data)
+        compiled = [_compiled(given, offered, one.source, one.names) for one in programs]
+        distinct = {program.fingerprint for program in compiled}
+        # The machine tells programs apart by what they do; two that differ in their lines
+        # alone it has to compile itself.
+        machine = Machine.load(compiled if len(distinct) == len(compiled) else None, data)
         return cls(machine, machine.units[-1].program)
 
     @staticmethod
@@ -204,6 +210,27 @@ class Engine:
             derived=derived,
             lineage={},
         )
+
+
+def known_names(given: TurnInput, kept: Engine | None) -> list[str]:
+    """Variables that exist before a program runs."""
+    return sorted(given.context_vars if kept is None else kept.variables())
+
+
+def _compiled(
+    given: TurnInput, offered: Sequence[Bound], source: str, names: Sequence[str]
+) -> Program:
+    compiler = _compile if len(source) <= _REMEMBERED_CHARS else _compile.__wrapped__
+    tools = tuple(_signatures(given, offered))
+    return compiler(source, tools, frozenset(names), given.user_program is not None)
+
+
+@lru_cache(maxsize=128)
+def _compile(
+    source: str, tools: tuple[ToolSig, ...], names: frozenset[str], repair: bool
+) -> Program:
+    """Compiled programs do not change, and a suspended one is loaded at every result."""
+    return compile_program(source, tools=tools, names=names, repair=repair)
 
 
 def _source(index: int) -> int:

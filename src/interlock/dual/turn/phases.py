@@ -25,13 +25,14 @@ from interlock.dual.turn.commands import (
     Suspend,
     Turned,
 )
-from interlock.dual.turn.engine import Broke, Calls, Ended, Engine
+from interlock.dual.turn.engine import Broke, Calls, Ended, Engine, known_names
 from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory
 from interlock.dual.turn.signatures import Bound, bind
 from interlock.dual.turn.state import (
     CallState,
     Pending,
     Phase,
+    ProgramState,
     State,
     StopState,
     ValueState,
@@ -236,8 +237,9 @@ class Phases:
             attempts.not_compiled(state, error, self._tools, kept)
             self._after_failure()
             return
+        program = ProgramState(source=source, names=known_names(state.input, kept))
+        state.programs = [*(state.programs if kept is not None else []), program]
         self._engine = Engine.begin(state.input, compiled, kept)
-        state.programs = [*(state.programs if kept is not None else []), source]
         state.phase = "run"
 
     # Running

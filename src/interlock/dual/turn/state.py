@@ -22,6 +22,7 @@ __all__ = [
     "Pack",
     "Pending",
     "Phase",
+    "ProgramState",
     "State",
     "StepState",
     "StopState",
@@ -159,6 +160,14 @@ class StopState(Struct, kw_only=True):
     """Empty: the turn was over."""
 
 
+class ProgramState(Struct, kw_only=True):
+    """A program of the interpreter, with what compiling it again needs."""
+
+    source: str
+    names: list[str]
+    """Variables there were before it."""
+
+
 class ValueState(Struct, kw_only=True):
     """A value of an answer."""
 
@@ -193,8 +202,8 @@ class State(Struct, kw_only=True):
     """Those of the current phase or of open calls."""
     calls: list[CallState] = field(default_factory=list)
     steps: list[StepState] = field(default_factory=list)
-    programs: list[str] = field(default_factory=list)
-    """Sources of the interpreter's units, oldest first."""
+    programs: list[ProgramState] = field(default_factory=list)
+    """What the interpreter has been given, oldest first."""
     attempt: int = 0
     selected: list[str] | None = None
     """Tools the planner is offered; None: all."""

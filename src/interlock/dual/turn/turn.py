@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from interlock.dual.dumps import StateError
+from interlock.dual.errors import ProgramError
 from interlock.dual.turn import attempts, calls, planning
 from interlock.dual.turn.answer import ErrorCode
 from interlock.dual.turn.commands import (
@@ -65,11 +66,13 @@ class Turn(Phases):
         """
         try:
             stored, machine = msgspec.msgpack.decode(data, type=tuple[bytes, bytes | None])
-            state = decode_state(stored)
-            engine = None if machine is None else Engine.load(machine)
-        except (msgspec.MsgspecError, ValueError, StateError) as error:
+            turn = cls(decode_state(stored), None, writer)
+            if machine is not None:
+                state = turn._state
+                turn._engine = Engine.load(state.input, turn._offered(), state.programs, machine)
+        except (msgspec.MsgspecError, ValueError, StateError, ProgramError) as error:
             raise ValueError(f"not a stored turn of this version: {error}") from error
-        return cls(state, engine, writer)
+        return turn
 
     def dump(self) -> bytes:
         """Everything, to be loaded later; between an event and the next command is fine too.
