@@ -1,7 +1,7 @@
 """The demo model as planner: a program out of a request.
 
 In this order: the fenced block ```` ```plan ```` of the newest user message (several
-blocks: one per attempt), CALL lines anywhere in its context, one call of the tool
+blocks: one per attempt), CALL lines it has not planned yet, one call of the tool
 whose name and description share most words with the request, and otherwise the request
 itself as the final value. The program comes back in a ```` ```python ```` fence.
 """
