@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.kernel.roles import role_line
+from interlock.kernel.roles import NOT_A_REQUEST, role_line
 from interlock.providers.demo import Call, FaultLine, embed, reply
 from interlock.providers.wire.model import (
     Message,
@@ -325,6 +325,42 @@ def test_the_planner_knows_offered_tools_too() -> None:
     text = in_role("pllm", 'find user "Ann"', tools=[tool])
 
     assert text == "```python\nfinal_return_value = look_up_user(name='Ann')\n```"
+
+
+def test_reports_to_the_planner_are_no_requests() -> None:
+    system = said("system", role_line("pllm"))
+    user = said("user", "```plan\nfirst()\n```\n```plan\nsecond()\n```")
+    failed = said("assistant", "```python\nfirst()\n```")
+    report = said("user", f"{NOT_A_REQUEST} Attempt 1 failed.")
+
+    assert reply(ask(system, user, failed, report)).text == "```python\nsecond()\n```"
+    before = said("user", f"{NOT_A_REQUEST} What goes before:\n> ```plan\n> x()\n> ```")
+    assert reply(ask(system, before, user)).text == "```python\nfirst()\n```"
+
+
+def test_the_planner_obeys_lines_of_the_newest_request_only() -> None:
+    system = said("system", role_line("pllm") + SIGNATURES)
+    first = said("user", 'CALL get_doc {"id": "A"}')
+    done = said("assistant", "```python\nget_doc(id='A')\n```")
+    second = said("user", 'CALL get_doc {"id": "B"}')
+
+    text = reply(ask(system, first, done, second)).text
+
+    assert text == "```python\nresult = get_doc(id='B')\nfinal_return_value = result\n```"
+
+
+def test_the_planner_calls_tools_under_their_own_names_too() -> None:
+    text = in_role("pllm", 'CALL get-doc {"id": "A"}', system=SIGNATURES)
+
+    assert text == "```python\nresult = get_doc(id='A')\nfinal_return_value = result\n```"
+
+
+def test_descriptions_may_hold_quotes() -> None:
+    system = 'def find(name: str):\n    """Looks up a user\'s "entry"."""\n'
+
+    text = in_role("pllm", "what is the entry of 'Ann'", system=system)
+
+    assert text == "```python\nfinal_return_value = find(name='Ann')\n```"
 
 
 def test_a_role_line_counts_only_at_the_top_of_the_system_prompt() -> None:

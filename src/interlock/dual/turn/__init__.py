@@ -45,6 +45,9 @@ from interlock.dual.turn.model import (
     ToolSpec,
     TurnInput,
 )
+from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory, Written
+from interlock.dual.turn.transcript import Comparison, compare, unsure
+from interlock.dual.turn.turn import ResultStatus, Turn
 
 __all__ = [
     "Answer",
@@ -57,6 +60,7 @@ __all__ = [
     "Called",
     "ClearSession",
     "Command",
+    "Comparison",
     "ContextVar",
     "Decide",
     "DualConfig",
@@ -67,15 +71,24 @@ __all__ = [
     "Message",
     "PlannerMessage",
     "PlannerPrompt",
+    "PolicyWriter",
+    "Problem",
     "Prompts",
     "Question",
     "Restrict",
+    "ResultStatus",
     "ReviewPrompt",
     "RolePrompt",
     "Suspend",
     "ToolFilterPrompt",
     "ToolSpec",
+    "Turn",
     "TurnError",
     "TurnInput",
     "Turned",
+    "Write",
+    "WriterFactory",
+    "Written",
+    "compare",
+    "unsure",
 ]

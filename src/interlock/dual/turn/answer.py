@@ -4,6 +4,7 @@ Knows nothing of HTTP or wire formats: it makes the text.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -119,4 +120,24 @@ def _typed(one: AnswerValue) -> dict[str, Any]:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=True, separators=(", ", ": "))
+    try:
+        return _dumped(value)
+    except ValueError:
+        # NaN and the infinities are values a program can have and JSON has not.
+        return _dumped(_finite(value))
+
+
+def _dumped(value: object) -> str:
+    return json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(", ", ": "))
+
+
+def _finite(value: object) -> object:
+    match value:
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case Mapping():
+            return {key: _finite(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value

@@ -121,4 +121,3 @@ class TurnInput:
     session_labels: Labels = DEFAULT_LABELS
     history_mismatch: bool = False
     """Whether the caller's history differed from the stored one (7.5)."""
-    parallel_tool_calls: bool = True

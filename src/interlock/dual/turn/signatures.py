@@ -47,10 +47,10 @@ INTERNAL: Final[Mapping[InternalToolName, InternalTool]] = {
             name="parse_with_ai",
             params=("query", "output_schema"),
             signature="parse_with_ai(query: str, output_schema: dict) -> dict",
-            about="a model without tools reads the text in `query`, which holds the question and the "
-            "data, and answers a dict valid against the JSON Schema `output_schema` (of an object; a "
-            "pydantic class's `.model_json_schema()` will do). The dict has `have_enough_info: bool`. "
-            "Raises ValueError when no valid answer comes",
+            about="a model without tools reads the text in `query`, which holds the question and "
+            "the data, and answers a dict valid against the JSON Schema `output_schema` (of an "
+            "object; a pydantic class's `.model_json_schema()` will do). The dict has "
+            "`have_enough_info: bool`. Raises ValueError when no valid answer comes",
         ),
         InternalTool(
             name="verify_hypothesis",
@@ -62,8 +62,8 @@ INTERNAL: Final[Mapping[InternalToolName, InternalTool]] = {
             name="set_policy",
             params=("code",),
             signature="set_policy(code: str) -> None",
-            about="adds SQRT rules for the rest of the session; only rules that restrict are accepted, "
-            "others raise ValueError",
+            about="adds SQRT rules for the rest of the session; only rules that restrict are "
+            "accepted, others raise ValueError",
         ),
         InternalTool(
             name="complete_turn",

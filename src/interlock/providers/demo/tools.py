@@ -25,8 +25,8 @@ __all__ = ["Parameter", "Tool", "known_tools"]
 
 _SIGNATURE = re.compile(
     r"^[ \t]*(?:async )?def (\w{1,128})\(([^\n]{0,4000})\)[ \t]*(?:->[^:\n]{0,200})?:?[^\n\"#]*"
-    r"(?:#[ \t]*([^\n]*)|(?:\n[ \t]*)?(?:\"\"\"|''')([^\"']{0,4000}))?",
-    re.MULTILINE,
+    r"(?:#[ \t]*([^\n]*)|(?:\n[ \t]*)?(?:\"\"\"(.{0,4000}?)\"\"\"|'''(.{0,4000}?)'''))?",
+    re.MULTILINE | re.DOTALL,
 )
 _POLICY_TOOL = re.compile(
     r"^tool \"((?:[^\"\\\n]|\\.){1,256})\"(?:: ([^\n]*))?((?:\n  [^\n]*)*)", re.MULTILINE
@@ -57,10 +57,9 @@ def known_tools(offered: Sequence[ToolDef], prompt: str) -> list[Tool]:
     """The offered tools, then those a prompt has signatures of; the first of a name counts."""
     tools = {tool.qualified: _from_definition(tool) for tool in offered}
     for match in _SIGNATURE.finditer(prompt):
-        name, parameters, comment, doc = match.groups()
-        tools.setdefault(
-            name, Tool(name, (comment or doc or "").strip(), tuple(_parameters(parameters)))
-        )
+        name, parameters, comment, *docs = match.groups()
+        about = next(filter(None, (comment, *docs)), "").strip()
+        tools.setdefault(name, Tool(name, about, tuple(_parameters(parameters))))
     for match in _POLICY_TOOL.finditer(prompt):
         name = match[1].replace('\\"', '"').replace("\\\\", "\\")
         listed = tuple(
