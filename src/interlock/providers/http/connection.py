@@ -263,7 +263,7 @@ class Connection(asyncio.Protocol):
             exchange.parts.append(data)
             return
         try:
-            exchange.inflate(data)
+            exchange.body(data)
         except InflateError as error:
             self._fault = inflate_fault(error)
             raise

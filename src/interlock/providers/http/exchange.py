@@ -175,17 +175,15 @@ class Exchange:
             self.plain = self._inflater is None
 
     def body(self, data: bytes) -> None:
-        """A piece of body that came alone. Raises InflateError for damaged compression."""
-        self.inflate(data)
-        if self.parts:
-            self.arrived()
+        """A piece of body that goes on alone. Raises InflateError for damaged compression.
 
-    def inflate(self, data: bytes) -> None:
-        """A piece of body, compressed or not; `arrived` follows. Raises InflateError."""
+        The limit holds for every piece: one read of a compressed body may be very large.
+        """
         if self._inflater is not None:
             data = self._inflater.feed(data)
         if data:
             self.parts.append(data)
+            self.arrived()
 
     def arrived(self) -> None:
         """The pieces of one read are in `parts`: they go on together."""
