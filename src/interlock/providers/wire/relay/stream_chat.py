@@ -158,6 +158,8 @@ class ChatRelay(EventRelay):
             rest = {name: value for name, value in delta.items() if name not in _CALLED}
             visible = _visible(rest) or bool(choice.get("logprobs"))
             single = alone and len(fragments) + bool(legacy) == 1 and not visible and not reason
+            # What was stripped is in the bytes still: then the event is written anew.
+            single = single and not changed
             self._fragments(index, choice, event, fragments, legacy, single=single)
             changed = True
             if not visible and not reason:
