@@ -3,6 +3,7 @@
 Source: gateway.md sections 7 and 8.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -58,7 +59,7 @@ class Preparer:
             prepend, earlier_tools = await self._responses.history(ctx)
         if head.results and not head.new_user_message:
             _check_complete(head, session, prepend)
-        count_turn(session, config.fsm, head)
+        turn = count_turn(session, config.fsm, head)
         tags: set[str] = set()
         results: dict[str, str] = {}
         for item in head.results:
@@ -81,6 +82,7 @@ class Preparer:
             edits=edits,
             hidden=hidden,
             tags=tags,
+            turn=turn,
         )
 
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
@@ -195,11 +197,23 @@ def _last_user_text(head: Head) -> str:
     return ""
 
 
-def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> None:
-    """A user message starts a turn; limits and resets per turn apply here."""
+def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> str:
+    """A user message starts a turn; limits and resets per turn apply here.
+
+    Clients repeat a request that timed out or failed. As long as it has not been
+    answered that is the same turn: it is not counted again, and labels that its
+    results have brought are not cleared again. Returns the digest of a request that
+    begins such a turn, else an empty text.
+    """
     if not head.new_user_message:
-        return
+        return ""
     state = session.state
+    if fsm.max_n_turns is None and fsm.clear_session_meta == "never":
+        state.turns += 1
+        return ""
+    turn = hashlib.blake2b(head.body, digest_size=16).hexdigest()
+    if state.unfinished == turn:
+        return turn
     if fsm.clear_session_meta != "never" and state.turns:
         session.clear_labels()
     if fsm.max_n_turns is not None:
@@ -207,3 +221,5 @@ def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> None:
             raise SessionNotFoundError(session.id)
         session.remember = True
     state.turns += 1
+    state.unfinished = turn
+    return turn

@@ -45,6 +45,8 @@ class Run:
     hidden: Mapping[str, str]
     """Tools that may not be called, with the reason (pinning)."""
     tags: set[str] = field(default_factory=set)
+    turn: str = ""
+    """Digest of this request, if it began a turn that is counted."""
     route: Route | None = None
     rounds: int = 0
     calls: list[ToolCall] = field(default_factory=list)
@@ -204,11 +206,13 @@ class Rounds:
     async def settle(self, run: Run) -> None:
         """Everything that must be written before the answer is complete."""
         fsm = run.ctx.config.fsm
-        if not run.denials and (fsm.max_n_turns is None or run.allowed):
+        if not run.denials and not run.turn and (fsm.max_n_turns is None or run.allowed):
             # Nothing to write: what was decided was stored when it was decided.
             return
         async with self._sessions.locked(run.session):
             state = run.session.state
+            if run.turn and state.unfinished == run.turn:
+                state.unfinished = ""
             if run.denials and run.allowed:
                 after = next(reversed(run.allowed.values()))
                 state.denied.extend(

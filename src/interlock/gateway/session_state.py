@@ -108,6 +108,8 @@ class SessionState(Struct, kw_only=True):
     updated_at: float
     arch: str = "single-llm"
     turns: int = 0
+    unfinished: str = ""
+    """Digest of the request that began the newest turn, until it is answered."""
     closed: bool = False
     labels: StoredLabels | None = None
     """None: the labels every session starts with."""
@@ -175,6 +177,7 @@ def merge_states(ours: SessionState, theirs: SessionState, *, base_turns: int) -
         created_at=min(ours.created_at, theirs.created_at),
         updated_at=max(ours.updated_at, theirs.updated_at),
         turns=theirs.turns + max(0, ours.turns - base_turns),
+        unfinished=ours.unfinished,
         closed=ours.closed or theirs.closed,
         labels=_merged_labels(ours.labels, theirs.labels),
         origins=_united(theirs.origins, ours.origins)[-ORIGINS_KEPT:],

@@ -332,6 +332,7 @@ class DualLlm:
             conversation.replace_messages([*messages, asking])
             kept = KeptReply(step=step, calls=calls)
         conversation.remember(kept)
+        work.session.state.unfinished = ""
         work.session.state.dual = encode_conversation(conversation)
         work.session.remember = True
         return kept

@@ -79,6 +79,7 @@ class Exchange:
 
     __slots__ = (
         "_begun",
+        "_counted",
         "_first_s",
         "_idle_s",
         "_inflater",
@@ -97,7 +98,7 @@ class Exchange:
         "headers",
         "on_done",
         "parts",
-        "pushes",
+        "plain",
         "raw",
         "released",
         "status",
@@ -123,9 +124,11 @@ class Exchange:
         self._inflater: Inflater | None = None
         self.parts: list[bytes] = []
         """What has come and was not taken yet."""
-        self.pushes = False
-        """Pieces need nothing but to be added to `parts`: a subscriber gets them by `flush`."""
+        self.plain = True
+        """Pieces need nothing but to be added to `parts`: the body is not compressed."""
         self._size = 0
+        self._counted = 0
+        """How many of `parts` are in `_size`."""
         self._paused = False
         self._begun = False
         self._sink: Sink | None = None
@@ -169,19 +172,28 @@ class Exchange:
         coding = raw.get(b"content-encoding")
         if coding is not None:
             self._inflater = Inflater.for_coding(coding)
+            self.plain = self._inflater is None
 
     def body(self, data: bytes) -> None:
-        """A piece of body. Raises InflateError for damaged compression."""
-        self._begun = True
+        """A piece of body that goes on alone. Raises InflateError for damaged compression.
+
+        The limit holds for every piece: one read of a compressed body may be very large.
+        """
         if self._inflater is not None:
             data = self._inflater.feed(data)
-            if not data:
-                return
-        self.parts.append(data)
+        if data:
+            self.parts.append(data)
+            self.arrived()
+
+    def arrived(self) -> None:
+        """The pieces of one read are in `parts`: they go on together."""
+        self._begun = True
         if self._sink is not None:
-            # Pieces of one read go on together: see `flush`.
+            self.flush()
             return
-        self._size += len(data)
+        parts = self.parts
+        self._size += sum(map(len, parts[self._counted :]))
+        self._counted = len(parts)
         if self._streaming:
             waiter = self._waiter
             if waiter is not None:
@@ -258,7 +270,7 @@ class Exchange:
         if parts:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
             self.parts = []
-            self._size = 0
+            self._size = self._counted = 0
             if self._paused:
                 self.resume()
             return data
@@ -271,14 +283,13 @@ class Exchange:
 
         The sink uses `pause` and `resume` for back-pressure. Not to be mixed with `take`.
         """
-        parts, self.parts, self._size = self.parts, [], 0
+        parts, self.parts, self._size, self._counted = self.parts, [], 0, 0
         if parts:
             sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
         if self.done:
             sink.end(self.fault)
             return
         self._sink = sink
-        self.pushes = self._begun and self._inflater is None
         if self._paused:
             self.resume()
 
@@ -308,7 +319,6 @@ class Exchange:
         """Gives the answer up; closes the connection unless the answer was complete."""
         self.parts = []
         self._sink = None
-        self.pushes = False
         if not self.done:
             link = self._link
             if link is not None:

@@ -194,7 +194,7 @@ def assistant_message(message: Mapping[str, Any]) -> Tree:
 class ChatAnswer:
     """See `Answer`."""
 
-    __slots__ = ("_body", "_tree", "calls", "model", "response_id", "stop", "usage")
+    __slots__ = ("_body", "_tree", "calls", "earlier", "model", "response_id", "stop", "usage")
 
     def __init__(
         self,
@@ -214,6 +214,18 @@ class ChatAnswer:
         self.response_id = response_id
         self._body = body
         self._tree = tree
+        self.earlier: Sequence[list[Tree]] = ()
+        """What `said` gave for the rounds before this one."""
+
+    def said(self) -> list[Tree]:
+        """The choices without their calls, the one that called first at the front."""
+        choices = array(self._tree or {}, "choices")
+        calls = iter(self.calls)
+        denied = Verdicts({}, denied=frozenset(), arguments=None, text=None, usage=None, stop=None)
+        called = [any(mapping(one, "message").get(name) for name in _CALLED) for one in choices]
+        told = [_finished(choice, calls, denied) for choice in choices]
+        main = called.index(True) if True in called else 0
+        return [*told[main : main + 1], *told[:main], *told[main + 1 :]]
 
     def output(self) -> Tree | None:
         """The first message that calls something, for the next request."""
@@ -234,20 +246,25 @@ class ChatAnswer:
         stop: StopReason | None = None,
     ) -> bytes:
         """See `Answer.finish`."""
-        if not (self.calls or extra_text or usage or stop):
+        if not (self.calls or extra_text or usage or stop or self.earlier):
             return self._body
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )
-        if not verdicts.changes(self.calls, self.stop, self.usage):
+        if not (self.earlier or verdicts.changes(self.calls, self.stop, self.usage)):
             return self._body
         tree = dict(open_tree(self._body)[0] if self._tree is None else self._tree)
         calls = iter(self.calls)
         choices = [_finished(choice, calls, verdicts) for choice in array(tree, "choices")]
+        if not choices and (extra_text or self.earlier):
+            choices = [{"index": 0, "message": {"role": "assistant"}, "finish_reason": "stop"}]
+        for said in reversed(self.earlier):
+            choices[0] = _continuing(said[0], choices[0])
         if extra_text:
-            if not choices:
-                choices = [{"index": 0, "message": {"role": "assistant"}, "finish_reason": "stop"}]
             choices[0]["message"] = _saying(mapping(choices[0], "message"), extra_text)
+        if self.earlier:
+            others = self.earlier[0][1:]
+            choices = sorted([choices[0], *others], key=lambda one: int(one.get("index", 0)))
         tree["choices"] = choices
         if usage is not None and usage != self.usage:
             tree["usage"] = write_chat(tree.get("usage"), usage)
@@ -293,6 +310,28 @@ def _finished(choice: Tree, calls: Iterator[ToolCall], verdicts: Verdicts) -> Tr
     elif gone and (called or legacy) and CHAT_STOPS.get(reason) is StopReason.TOOL_CALLS:
         choice["finish_reason"] = "stop"
     return choice
+
+
+def _continuing(earlier: Tree, choice: Tree) -> Tree:
+    """`choice` as the continuation of what an earlier round said; texts are two lines apart."""
+    before, message = mapping(earlier, "message"), mapping(choice, "message")
+    merged = {**before, **{name: value for name, value in message.items() if value is not None}}
+    for name in ("refusal", "reasoning_content", "reasoning"):
+        if isinstance(before.get(name), str) and isinstance(message.get(name), str):
+            merged[name] = before[name] + message[name]
+    for name in ("reasoning_details", "annotations"):
+        if isinstance(before.get(name), list) and isinstance(message.get(name), list):
+            merged[name] = [*before[name], *message[name]]
+    said, more = before.get("content"), message.get("content")
+    if said and isinstance(more, list):
+        said = said if isinstance(said, list) else [{"type": "text", "text": said}]
+        merged["content"] = [*said, *more]
+    elif said and more:
+        merged = _saying({**merged, "content": said}, more)
+    elif said:
+        merged["content"] = said
+    index = {"index": earlier["index"]} if "index" in earlier else {}
+    return {**choice, **index, "message": merged}
 
 
 def _saying(message: Tree, text: str) -> Tree:

@@ -316,9 +316,11 @@ class EventRelay:
 
     def _held_event(self, sink: object, text: bytes, event: bytes) -> None:
         if isinstance(sink, HeldBytes):
-            event.decode()
+            if not event.isascii():
+                event.decode()
+                event = _without_separators(event)
             sink.pieces.append(text)
-            sink.events.append(_without_separators(event))
+            sink.events.append(event)
             self._keep(len(text) + len(event))
 
     def _forward(self, run: bytes) -> None:

@@ -63,6 +63,8 @@ class ChatRelay(EventRelay):
         self._opened: set[int] = set()
         self._said: set[int] = set()
         self._released: dict[int, int] = {}
+        self._gap = False
+        """The next text is the first of a later round."""
         self._kept: list[tuple[Tree, bytes]] = []
         """Ends of other choices from earlier rounds."""
         self._closed = False
@@ -156,6 +158,8 @@ class ChatRelay(EventRelay):
             rest = {name: value for name, value in delta.items() if name not in _CALLED}
             visible = _visible(rest) or bool(choice.get("logprobs"))
             single = alone and len(fragments) + bool(legacy) == 1 and not visible and not reason
+            # What was stripped is in the bytes still: then the event is written anew.
+            single = single and not changed
             self._fragments(index, choice, event, fragments, legacy, single=single)
             changed = True
             if not visible and not reason:
@@ -215,6 +219,9 @@ class ChatRelay(EventRelay):
         delta = {name: v for name, v in mapping(choice, "delta").items() if name != "role"}
         if not _visible(delta) and not choice.get("logprobs"):
             return None
+        if self._gap and isinstance(delta.get("content"), str) and delta["content"]:
+            self._gap = False
+            delta["content"] = "\n\n" + delta["content"]
         return {**choice, "index": self._main, "delta": delta}
 
     def _end(self, event: Event, ends: list[Tree], *, whole: bool) -> None:
@@ -395,6 +402,7 @@ class ChatRelay(EventRelay):
                 if others:
                     self._kept.append(({**tree, "choices": others}, b""))
         self._round += 1
+        self._gap = self._main in self._said
         self._over = False
         self._buffer.clear()
         self._held = 0
