@@ -40,6 +40,7 @@ from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
+from interlock.providers.wire.relay.exact import JSON_ERRORS, loads
 
 __all__ = ["MASK", "Decider", "DecisionCounter", "Outcome", "TextKeeper"]
 
@@ -129,7 +130,12 @@ class Decider:
             args = _arguments(call.arguments)
             if args is None:
                 unasked = "arguments"
-                message = _plain_denial(tool, "the arguments are not a JSON object")
+                message = _plain_denial(
+                    tool, "the arguments are not one JSON object, each member given once"
+                )
+            elif not tool:
+                unasked = "arguments"
+                message = _plain_denial(tool, "the call names no tool")
             elif hidden is not None:
                 unasked = "pinning"
                 message = _plain_denial(tool, hidden)
@@ -411,14 +417,22 @@ def _verdict(
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
-    """The arguments as an object; None when they are none. Empty text is no arguments."""
+    """The arguments as an object; None when they are none. Empty text is no arguments.
+
+    An object that names a member twice is none: readers disagree which one counts, and
+    the text goes out as it is.
+    """
     if not text.strip():
         return {}
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        if not isinstance(value, dict):
+            return None
+        if _json(value) != text.encode():
+            loads(text.encode())
+    except JSON_ERRORS:
         return None
-    return value if isinstance(value, dict) else None
+    return value
 
 
 def _object(text: str) -> object:
