@@ -10,7 +10,7 @@ from relay_driving import FORMATS, Client, bytewise, events, none, ours, relayed
 from tests.support.stream_corpus import SCENARIOS, Call, Say, Scenario
 
 from interlock.kernel.errors import InterlockError
-from interlock.providers.wire.errors import StreamOverflowError
+from interlock.providers.wire.errors import MalformedAnswerError, StreamOverflowError
 from interlock.providers.wire.exchange import Ended, Failed, FormatName, Forward
 from interlock.providers.wire.relay import client, relay_exchange
 from interlock.providers.wire.relay.template import learn
@@ -180,6 +180,81 @@ def test_calls_that_share_an_index_are_decided_one_by_one() -> None:
 
     assert [c.name for c in reader.calls] == ["good", "evil"]
     assert b"evil" not in reader.close()
+
+
+BOTH: dict[str, Any] = {
+    "function": {"name": "good", "arguments": "{}"},
+    "custom": {"name": "evil", "input": "x"},
+}
+
+
+@pytest.mark.parametrize("first", ["function", "custom"])
+def test_a_call_told_in_two_kinds_does_not_leave(first: str) -> None:
+    def part(**entry: Any) -> dict[str, Any]:
+        entries = [{"index": 0, **entry}]
+        return {**CHUNK, "choices": [{"index": 0, "delta": {"tool_calls": entries}}]}
+
+    second = "custom" if first == "function" else "function"
+    streams = [
+        sse(
+            part(id="a", type=first, **{first: BOTH[first]}),
+            part(type=second, **{second: BOTH[second]}),
+        ),
+        sse(part(id="a", type=first, **BOTH)),
+    ]
+    for stream in streams:
+        reader = Client("chat").read([stream + FINISH])
+
+        assert isinstance(reader.end, Failed)
+        assert b"evil" not in reader.close()
+
+    call = {"id": "a", "type": first, **BOTH}
+    answer = {"id": "c", "choices": [{"index": 0, "message": {"tool_calls": [call]}}]}
+    with pytest.raises(MalformedAnswerError):
+        relay_exchange("chat").answer(json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize("place", [{"output_index": 0}, {"output_index": 7}, {}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "response.function_call_arguments.delta", "delta": '{"evil":1}'},
+        {"type": "response.function_call_arguments.done", "name": "evil", "arguments": "{}"},
+        {"type": "response.custom_tool_call_input.delta", "delta": "evil"},
+        {"type": "response.custom_tool_call_input.done", "input": "evil"},
+    ],
+)
+def test_arguments_of_no_call_do_not_leave(event: dict[str, Any], place: dict[str, Any]) -> None:
+    message = {"type": "message", "id": "m", "content": []}
+    stream = sse(
+        {"type": "response.created", "response": {"id": "r"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": message},
+        {**event, **place, "item_id": "m"},
+        named=True,
+    )
+    reader = Client("responses").read([stream], ours)
+
+    assert isinstance(reader.end, Failed)
+    assert b"evil" not in reader.close()
+
+
+def test_the_name_decided_is_the_name_sent() -> None:
+    item = {"type": "function_call", "id": "f", "call_id": "c", "name": "good", "arguments": "{}"}
+    at = {"item_id": "f", "output_index": 0}
+    kind = "response.function_call_arguments.done"
+    stream = sse(
+        {"type": "response.created", "response": {"id": "r"}},
+        {"type": "response.output_item.added", **at, "item": {**item, "arguments": ""}},
+        {"type": kind, **at, "name": "evil", "arguments": "{}"},
+        {"type": "response.output_item.done", **at, "item": item},
+        {"type": "response.completed", "response": {"id": "r", "output": [item]}},
+        named=True,
+    )
+    reader = Client("responses").read([stream])
+
+    assert [c.name for c in reader.calls] == ["good"]
+    told = [e for e in events(reader.close()) if e["type"] == kind]
+    assert [(e["name"], e["arguments"]) for e in told] == [("good", "{}")]
 
 
 def test_the_arguments_decided_are_the_arguments_sent() -> None:

@@ -16,7 +16,7 @@ from interlock.providers.wire.relay.answers import (
     open_tree,
     reject_error,
 )
-from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_arguments
+from interlock.providers.wire.relay.calls import CallIds, chat_call, check_kind, with_chat_arguments
 from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
@@ -82,6 +82,7 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
         if not calls:
             reason = choice.get("finish_reason")
         for call in array(message, "tool_calls"):
+            check_kind(call)
             call["id"] = ids.claim(call.get("id"))
             name, arguments = chat_call(call)
             calls.append(ToolCall(id=call["id"], name=name, arguments=arguments))

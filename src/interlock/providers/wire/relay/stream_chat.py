@@ -15,7 +15,7 @@ from interlock.providers.wire.exchange import Ended, Head
 from interlock.providers.wire.model import Fault, StopReason, ToolCall, Usage
 from interlock.providers.wire.relay.answer_chat import assistant_message, strip_calls
 from interlock.providers.wire.relay.answers import array, mapping
-from interlock.providers.wire.relay.calls import CallIds, chat_call
+from interlock.providers.wire.relay.calls import CallIds, chat_call, check_kind
 from interlock.providers.wire.relay.chat_call import ChatCall
 from interlock.providers.wire.relay.events import (
     Event,
@@ -259,6 +259,9 @@ class ChatRelay(EventRelay):
         first: bool,
         single: bool,
     ) -> None:
+        if call.member:
+            # Told in two kinds, one would be decided and the other assembled.
+            check_kind({call.member: {}, **fragment})
         inner = mapping(fragment, call.member) if call.member else fragment
         if not first:
             name = inner.get("name")
