@@ -119,8 +119,11 @@ class Rounds:
         """Sends the current round; afterwards `run` knows who answers and in which format."""
         ctx = run.ctx
         if run.route is None:
-            model = ctx.head.model.split(",", 1)[0].strip()
+            model, *unused = [name.strip() for name in ctx.head.model.split(",")]
             route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
+            for name in unused:
+                # Both halves of a pair must be allowed (gateway.md, section 2).
+                self._upstreams.resolve(ctx.provider, name, byok=ctx.byok)
             run.route = permitted(route, ctx.key)
         run.uncounted = False
         try:
