@@ -194,7 +194,7 @@ class Router:
                 rounds += 1
                 asked_s = 0.0
                 tried.clear()
-                await self._sleep(pause_s)
+                await self._pause(pause_s)
                 continue
             left -= 1
             outcome = await self._attempt.run(request, turn)
@@ -245,6 +245,15 @@ class Router:
             if point < 0:
                 return turn, 0.0
         return ready[-1], 0.0
+
+    async def _pause(self, pause_s: float) -> None:
+        """Waits at least that long: timers of an event loop may fire a moment early.
+
+        Who asked us to wait is not ready before, and would be counted as unable to serve.
+        """
+        until = self._now() + pause_s
+        while (left_s := until - self._now()) > 0.0:
+            await self._sleep(left_s)
 
     def _backoff_s(self, rule: RetrySettings, rounds: int) -> float:
         """Full jitter: anything between nothing and the exponential bound."""
