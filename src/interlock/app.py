@@ -12,7 +12,7 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -60,6 +60,7 @@ from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
 from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
 from interlock.web.hot import HttpLimits, hot_protocol, sweep
+from interlock.web.listening import open_sockets
 
 __all__ = [
     "Application",
@@ -344,16 +345,24 @@ def _compile_problems(code: str, language: str) -> list[str]:
 
 
 async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult], None]) -> None:
-    """Serves until a signal stops it; `ready` gets the base URL when the port is open."""
-    application = build(settings)
-    async with application.running() as made:
-        server = make_server(application)
-        server.on_ready = lambda: ready(server.base_url, made)
-        _settle_collector()
-        async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(tick(application, server))
-            await server.serve()
-            ticking.cancel()
+    """Serves until a signal stops it; `ready` gets the base URL when the port is open.
+
+    Raises:
+        ListenError: the port is taken; nothing was made then.
+    """
+    with ExitStack() as held:
+        listening = open_sockets(settings.server.host, settings.server.port)
+        for one in listening:
+            held.enter_context(one)
+        application = build(settings)
+        async with application.running() as made:
+            server = make_server(application)
+            server.on_ready = lambda: ready(server.base_url, made)
+            _settle_collector()
+            async with asyncio.TaskGroup() as group:
+                ticking = group.create_task(tick(application, server))
+                await server.serve(sockets=list(listening))
+                ticking.cancel()
 
 
 def _settle_collector() -> None:
