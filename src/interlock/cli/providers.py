@@ -14,9 +14,9 @@ import msgspec
 import typer
 from rich.console import Console
 
+from interlock.cli.failures import reported
 from interlock.cli.local import ConfigOption, DataOption, grid, out
 from interlock.kernel.clock import SystemClock
-from interlock.kernel.errors import InterlockError
 from interlock.providers.catalog import BUILT_IN, DEFAULTS, KINDS
 from interlock.providers.model import Suffix, Upstreams
 from interlock.providers.prices import PRICES_AS_OF
@@ -155,11 +155,8 @@ def _load(data: Path | None, config: Path | None) -> Loaded:
     if _Source.load is None:
         typer.echo("no settings: this command line was not wired to a server", err=True)
         raise typer.Exit(1)
-    try:
+    with reported():
         return _Source.load(data, config)
-    except InterlockError as error:
-        typer.echo(f"settings: {error.message}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _names(settings: UpstreamSettings) -> list[str]:
