@@ -102,3 +102,17 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
     assert done.exit_code == 1
     assert f"`{data / 'secret.key'}` cannot be made: Not a directory" in done.stderr
+
+
+def test_a_database_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    done = CliRunner().invoke(
+        app,
+        ["serve", "--port", "0", "--data", str(tmp_path)],
+        env={"INTERLOCK_DATABASE_URL": f"postgresql://me:hidden-word@127.0.0.1:{port}/x"},
+    )
+
+    assert done.exit_code == 1
+    assert f'"127.0.0.1", port {port} failed: Connection refused' in done.stderr
+    assert "hidden-word" not in done.stderr
