@@ -24,6 +24,7 @@ from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.model import Text, ToolCall
 from interlock.providers.wire.registry import FORMATS
 from interlock.providers.wire.relay.called import given_results
+from interlock.providers.wire.relay.offered import responses_tools
 
 __all__ = ["Preparer"]
 
@@ -56,11 +57,15 @@ class Preparer:
             tags |= found
             if text is not None:
                 results[item.call_id] = text
+        earlier = await self._responses.history(ctx)
+        if (reused := earlier[1]) is not None:
+            # Offered once more, they are pinned and decided once more: labels may have come.
+            head.tools = responses_tools(list(reused))
         hidden: Mapping[str, str] = {}
         if head.tools:
             hidden = await self._pins.check(ctx.key, head.tools)
-            await self._offers(ctx, session, rules)
-        edits = await self._edits(ctx, session, rules, results)
+        await self._offers(ctx, session, rules)
+        edits = await self._edits(ctx, session, rules, results, earlier)
         return Run(
             ctx=ctx,
             session=session,
@@ -86,7 +91,7 @@ class Preparer:
 
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
         """Tools the provider runs itself are decided when they are offered."""
-        for tool in ctx.head.tools:
+        for tool in (*ctx.head.tools, *ctx.head.implied):
             if not tool.hosted:
                 continue
             reason = await self._decider.offer(ctx, rules, session, tool.name, tool.kind)
@@ -94,12 +99,17 @@ class Preparer:
                 raise ToolNotAllowedError(tool.name, reason)
 
     async def _edits(
-        self, ctx: CallContext, session: LiveSession, rules: Rules, results: dict[str, str]
+        self,
+        ctx: CallContext,
+        session: LiveSession,
+        rules: Rules,
+        results: dict[str, str],
+        earlier: tuple[Sequence[Any], Sequence[Any] | None],
     ) -> Edits:
         head = ctx.head
+        prepend, tools = earlier
         reinsert: list[Reinsert] = []
         mapping: Callable[[str], str] | None = None
-        prepend, tools = await self._responses.history(ctx)
         if head.has_history or prepend:
             await self._earlier(ctx, rules, prepend, results)
             calls = session.state.calls
