@@ -69,6 +69,7 @@ class CallState(Struct, kw_only=True):
     upstream_id: str
     tool: str
     arguments: str
+    """For the labels of the result; empty once it came."""
     answered: bool = False
 
 
