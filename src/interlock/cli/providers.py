@@ -68,7 +68,14 @@ def list_providers(
     config: ConfigOption = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Show every provider, configured or not. Keys are masked."""
+    """Show every provider, configured or not. Keys are masked.
+
+    Examples:
+
+        interlock providers list
+
+        interlock providers list --json
+    """
     loaded = _load(data, config)
     settings = loaded.settings
     defaults = asyncio.run(_defaults(loaded))
@@ -111,15 +118,22 @@ def check_providers(
     """Ask providers for one word, through the same door as every call.
 
     Exit code 0: all answered; 1: one did not, or there was none to ask; 2: no such provider.
+
+    Examples:
+
+        interlock providers test
+
+        interlock providers test ollama --model qwen3 --timeout 10
     """
     loaded = _load(data, config)
     settings = loaded.settings
     if name is not None and section(settings, name) is None:
-        typer.echo(f"provider `{name}` does not exist", err=True)
+        typer.echo(f"error: no provider `{name}`", err=True)
+        typer.echo("hint: `interlock providers list` shows them", err=True)
         raise typer.Exit(2)
     names = [name] if name is not None else [n for n in _names(settings) if _usable(settings, n)]
     if not names:
-        typer.echo("no provider is configured", err=True)
+        typer.echo("error: no provider is configured", err=True)
         raise typer.Exit(1)
     with Console(stderr=True).status(f"asking {', '.join(names)}"):
         results = asyncio.run(_probe_all(loaded, names, model, timeout))

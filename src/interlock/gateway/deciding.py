@@ -272,7 +272,8 @@ class Decider:
         session.policy = update.session
         _note_origins(session, update.origins, tool, result.call_id)
         if state is not None:
-            state.answered = True
+            # Nobody asks for them again, and the state is stored with every change.
+            state.answered, state.arguments = True, ""
             session.remember = True
         return text, tags
 

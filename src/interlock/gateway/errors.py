@@ -127,7 +127,7 @@ class ToolNotAllowedError(InterlockError):
         super().__init__(
             f"tool `{tool}` runs at the provider, where no policy can check its calls, "
             f"and offering it is denied: {why}",
-            hint="remove it from `tools`, or allow it in the policy",
+            hint="do not ask for it, or allow it in the policy",
             param="tools",
         )
 

@@ -40,11 +40,14 @@ class SessionFinder:
             return session
         if by_call is not None:
             return by_call
-        link = head.previous_response_id or head.conversation
-        if head.format == "responses" and link:
-            found = await self._responses.session_of(ctx, link)
+        if head.previous_response_id:
+            found = await self._responses.session_of(ctx, head.previous_response_id)
             if found is not None:
                 return await self._sessions.get(found, ctx.key, ctx.config.endpoint)
+        elif head.conversation:
+            # The provider keeps the history, so nothing else in the request names it.
+            hint = f"conversation\0{head.conversation}"
+            return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint)
         if ctx.client_session and ctx.config.endpoint == "code":
             hint = ctx.client_session
             return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint)

@@ -29,6 +29,7 @@ from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.model import Text, ToolCall
 from interlock.providers.wire.registry import FORMATS
 from interlock.providers.wire.relay.called import given_results, last_called
+from interlock.providers.wire.relay.offered import responses_tools
 
 __all__ = ["Preparer", "count_turn"]
 
@@ -53,12 +54,11 @@ class Preparer:
         head, config = ctx.head, ctx.config
         if session.state.arch != config.arch:
             raise SessionArchMismatchError(session.state.arch, config.arch)
-        prepend: Sequence[Any] = ()
-        earlier_tools: Sequence[Any] | None = None
+        earlier: tuple[Sequence[Any], Sequence[Any] | None] = ((), None)
         if head.previous_response_id:
-            prepend, earlier_tools = await self._responses.history(ctx)
+            earlier = await self._responses.history(ctx)
         if head.results and not head.new_user_message:
-            _check_complete(head, session, prepend)
+            _check_complete(head, session, earlier[0])
         turn = count_turn(session, config.fsm, head)
         tags: set[str] = set()
         results: dict[str, str] = {}
@@ -67,13 +67,15 @@ class Preparer:
             tags |= found
             if text is not None:
                 results[item.call_id] = text
+        if (reused := earlier[1]) is not None:
+            # Offered once more, they are pinned and decided once more: labels may have come.
+            head.tools = responses_tools(list(reused))
         hidden: Mapping[str, str] = {}
         if head.tools:
             hidden = await self._pins.check(ctx.key, head.tools)
+        if head.tools or head.implied:
             await self._offers(ctx, session, rules)
-        edits = await self._edits(ctx, session, rules, results, prepend)
-        if earlier_tools is not None:
-            edits = msgspec.structs.replace(edits, tools=earlier_tools)
+        edits = await self._edits(ctx, session, rules, results, earlier)
         return Run(
             ctx=ctx,
             session=session,
@@ -87,7 +89,7 @@ class Preparer:
 
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
         """Tools the provider runs itself are decided when they are offered."""
-        for tool in ctx.head.tools:
+        for tool in (*ctx.head.tools, *ctx.head.implied):
             if not tool.hosted:
                 continue
             reason = await self._decider.offer(ctx, rules, session, tool.name, tool.kind)
@@ -100,9 +102,10 @@ class Preparer:
         session: LiveSession,
         rules: Rules,
         results: dict[str, str],
-        prepend: Sequence[Any],
+        earlier: tuple[Sequence[Any], Sequence[Any] | None],
     ) -> Edits:
         head = ctx.head
+        prepend, tools = earlier
         reinsert: list[Reinsert] = []
         mapping: Callable[[str], str] | None = None
         if head.has_history or prepend:
@@ -134,6 +137,7 @@ class Preparer:
             results=results,
             reinsert=reinsert,
             prepend=prepend,
+            tools=tools,
             drop_tools=dropped,
             overrides=ctx.config.llm.get("pllm", {}),
             ask_usage=head.stream and not head.wants_usage,

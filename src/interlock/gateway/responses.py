@@ -101,8 +101,15 @@ class ResponseStore:
         tools = _decode(newest.tools)
         return items, (tools or None) if not head.tools else None
 
-    def keep(self, ctx: CallContext, session_id: str, body: bytes, target: Target) -> None:
-        """Stores an answer as the client got it."""
+    def keep(
+        self,
+        ctx: CallContext,
+        session_id: str,
+        body: bytes,
+        target: Target,
+        reused: Sequence[Any] | None = None,
+    ) -> None:
+        """Stores an answer as the client got it; `reused` are tools of an earlier request."""
         head = ctx.head
         now = self._clock.now().timestamp()
         answer = _decode(body)
@@ -121,7 +128,7 @@ class ResponseStore:
             retrievable=head.store,
             body=body,
             items=items,
-            tools=_encode(request.get("tools") or []),
+            tools=_encode(reused or request.get("tools") or []),
             previous_id=head.previous_response_id,
             provider=target.provider,
         )

@@ -53,6 +53,7 @@ class CallState(Struct, kw_only=True):
     upstream_id: str
     tool: str
     arguments: str
+    """For the labels of the result; empty once it came."""
     answered: bool = False
 
 
@@ -196,13 +197,14 @@ def _merged_labels(ours: StoredLabels | None, theirs: StoredLabels | None) -> St
 
 
 def _same_call(one: CallState, other: CallState, call_id: str) -> CallState:
-    if (one.upstream_id, one.tool, one.arguments) != (
-        other.upstream_id,
-        other.tool,
-        other.arguments,
-    ):
+    """What is known of one call; its arguments go with its result, wherever that came in."""
+    answered = one.answered or other.answered
+    same = (one.upstream_id, one.tool) == (other.upstream_id, other.tool)
+    if not same or (not answered and one.arguments != other.arguments):
         raise MergeError(call_id)
-    return msgspec.structs.replace(one, answered=one.answered or other.answered)
+    return msgspec.structs.replace(
+        one, answered=answered, arguments="" if answered else one.arguments
+    )
 
 
 def _united(first: Sequence[T], second: Sequence[T]) -> list[T]:

@@ -32,6 +32,8 @@ def test_every_command_has_a_help_text_and_every_option_a_word_about_it() -> Non
         for item in getattr(command, "params", []):
             if not item.help and item.metavar is None and item.name not in {"help", "limit"}:
                 silent.append(f"{path} {item.name}")
+        if not children and "Examples:" not in str(getattr(command, "help", "")):
+            silent.append(f"{path}: examples")
         for name, child in children.items():
             walk(f"{path} {name}", child)
 

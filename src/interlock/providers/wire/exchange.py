@@ -81,6 +81,8 @@ class Head(Struct, kw_only=True):
     body: bytes
     """The request as received."""
     tools: Sequence[OfferedTool] = ()
+    implied: Sequence[OfferedTool] = ()
+    """What the provider runs because of other members than `tools`: plugins, MCP servers."""
     results: Sequence[ResultIn] = ()
     """Tool results after the last assistant output, in order."""
     called: Sequence[str] = ()

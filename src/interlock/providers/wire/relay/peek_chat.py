@@ -9,7 +9,12 @@ from interlock.providers.wire.errors import InvalidRequestError
 from interlock.providers.wire.exchange import FormatName, Head, OfferedTool, ResultIn
 from interlock.providers.wire.relay.calls import chat_call
 from interlock.providers.wire.relay.exact import elements
-from interlock.providers.wire.relay.offered import OfferedCache, chat_functions, chat_tools
+from interlock.providers.wire.relay.offered import (
+    OfferedCache,
+    chat_functions,
+    chat_implied,
+    chat_tools,
+)
 from interlock.providers.wire.relay.peek import (
     ABSENT,
     Members,
@@ -83,13 +88,14 @@ class ChatClient:
             new_user_message=new_user,
             has_history=history,
         )
-        if len(opened) > 2:
+        if len(opened) > 2 or model.endswith(":online"):
             self._optional(head, opened)
         return head
 
     def _optional(self, head: Head, opened: Members) -> None:
         if "tools" in opened or "functions" in opened:
             head.tools = self._offered(opened)
+        head.implied = chat_implied(opened, head.model)
         if "parallel_tool_calls" in opened:
             head.parallel = boolean(opened, "parallel_tool_calls", default=True)
         if head.stream:

@@ -7,7 +7,7 @@ from interlock.providers.wire.errors import InvalidRequestError, ThreadsUnsuppor
 from interlock.providers.wire.exchange import FormatName, Head, ResultIn
 from interlock.providers.wire.relay.calls import is_tool_use
 from interlock.providers.wire.relay.exact import elements
-from interlock.providers.wire.relay.offered import OfferedCache, messages_tools
+from interlock.providers.wire.relay.offered import OfferedCache, messages_implied, messages_tools
 from interlock.providers.wire.relay.peek import (
     ABSENT,
     Members,
@@ -81,6 +81,7 @@ class MessagesClient:
             stream=boolean(opened, "stream", default=False),
             body=body,
             tools=self._tools(opened.get("tools")),
+            implied=messages_implied(opened),
             results=results,
             called=called,
             new_user_message=new_user,

@@ -10,7 +10,7 @@ from interlock.providers.wire.exchange import FormatName, Head, ResultIn
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.relay.exact import elements, loads
 from interlock.providers.wire.relay.items import call_of
-from interlock.providers.wire.relay.offered import OfferedCache, responses_tools
+from interlock.providers.wire.relay.offered import OfferedCache, responses_implied, responses_tools
 from interlock.providers.wire.relay.peek import (
     ABSENT,
     boolean,
@@ -100,6 +100,7 @@ class ResponsesClient:
             stream=boolean(opened, "stream", default=False),
             body=body,
             tools=self._tools(opened.get("tools")),
+            implied=responses_implied(opened),
             results=results,
             called=called,
             new_user_message=new_user,
