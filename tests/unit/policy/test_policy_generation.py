@@ -199,7 +199,7 @@ def accepted(code: str, description: str = ASKED) -> str:
         ('tool "send_email" { priority 3; }', "no rule about any tool"),
         ("let x = {};", "no rule about any tool"),
         ("// nothing", "no rule about any tool"),
-        ("x" * 200_001, "longer than"),
+        ("x" * 100_001, "longer than"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(code: str, message: str) -> None:
