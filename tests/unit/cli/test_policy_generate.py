@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from interlock.cli.main import app
 
 ASKED = "Only allow mail to addresses ending in @corp.example."
-RULE = 'hard deny when not to.value in {str matching r".*@corp\\.example"};'
+RULE = 'must deny when not to.value in {str matching r".*@corp\\.example"};'
 SCHEMA = {"type": "object", "properties": {"to": {"type": "string"}}}
 CHAT = [{"type": "function", "function": {"name": "send_email", "parameters": SCHEMA}}]
 MESSAGES = [{"name": "send_email", "input_schema": SCHEMA}]
