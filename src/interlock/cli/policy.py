@@ -68,6 +68,10 @@ class _Commands(LazyGroup):
             f"{_ACTIVATION}:retire",
             "End the active version of a policy, or the watched one; nothing takes its place.",
         ),
+        "generate": Lazy(
+            "interlock.cli.policy_generate:generate",
+            "Write a policy from a description; what is printed compiles.",
+        ),
         "replay": Lazy(
             "interlock.cli.policy_replay:replay",
             "Decide recorded calls again under another policy and show what comes out otherwise.",

@@ -307,7 +307,7 @@ class Decider:
         _note_origins(session, update.origins, call.tool, our_id)
         state = session.state.calls.get(our_id)
         if state is not None:
-            state.answered = True
+            state.answered, state.arguments = True, ""
         return update.labels
 
     async def shown(self, ctx: CallContext, rules: Rules, text: str) -> str | None:

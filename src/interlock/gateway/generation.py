@@ -6,16 +6,27 @@ a call of the role `policy_llm` in the ledger. What the caller is told is the su
 Source: gateway.md section 14.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.roles import Roles
 from interlock.kernel.errors import ErrorKind, InterlockError
-from interlock.policy.generation import Ask, Failed, Generation, Wanted
+from interlock.policy.generation import (
+    Ask,
+    Failed,
+    Generation,
+    ToolSignature,
+    Wanted,
+    signature,
+)
+from interlock.providers.wire.errors import InvalidRequestError
+from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.model import Usage
+from interlock.providers.wire.registry import FORMATS
 
-__all__ = ["PolicyGeneration", "PolicyGenerationFailedError", "Written"]
+__all__ = ["PolicyGeneration", "PolicyGenerationFailedError", "Written", "signatures"]
 
 
 class PolicyGenerationFailedError(InterlockError):
@@ -78,6 +89,33 @@ class PolicyGeneration:
                 return Written(code=following.code, usage=spent, tries=following.tries)
             step = following
         raise PolicyGenerationFailedError(step, spent)
+
+
+def signatures(wire: FormatName, tools: Sequence[dict[str, Any]]) -> list[ToolSignature]:
+    """Tools of a wire format as the gateway would decide their calls: by its codec.
+
+    Raises:
+        InvalidRequestError: one is no tool of that format, or is there twice.
+    """
+    if not tools:
+        return []
+    request: dict[str, Any] = {"model": "m", "tools": list(tools)}
+    if wire == "responses":
+        request["input"] = "x"
+    else:
+        request |= {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
+    decoded = FORMATS[wire].decode_request(request)
+    found = [signature(one.qualified, one.description, one.schema) for one in decoded.tools]
+    # Who runs at the provider has arguments nobody else knows.
+    found += [ToolSignature(name=one.name, parameters=None) for one in decoded.provider_tools]
+    seen: set[str] = set()
+    for tool in found:
+        if tool.name in seen:
+            raise InvalidRequestError(
+                f"tools: `{tool.name[:100]}` is declared more than once", param="tools"
+            )
+        seen.add(tool.name)
+    return found
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

@@ -1,6 +1,5 @@
 """Annotations of sessions over HTTP: kept, listed, deleted, and whose they are."""
 
-import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from interlock.identity.model import Actor, KeySpec
 
 pytestmark = pytest.mark.anyio
 
+NOBODYS = "3f2c1a90-0d4e-4b7a-9c55-6f1e2d3c4b5a"
 ROOT = "/control/annotations/v1/sessions"
 MANUAL: dict[str, Any] = {"source": "manual", "labels": {}}
 WHOLE: dict[str, Any] = {
@@ -182,7 +182,7 @@ async def test_a_batch_keeps_what_is_right_and_names_what_is_wrong(site: Site) -
     foreign = await new_session(site.gateway, await site.new_key(user="batch@other.example"))
     items: list[Any] = [
         {"session_id": first, "annotation": WHOLE},
-        {"session_id": str(uuid.uuid4()), "annotation": MANUAL},
+        {"session_id": NOBODYS, "annotation": MANUAL},
         {"session_id": foreign, "annotation": MANUAL},
         {"session_id": first, "annotation": {"source": "nobody", "labels": {}}},
         {"session_id": second, "annotation": {**MANUAL, "metadata": {"n": 2}}},
@@ -285,7 +285,7 @@ async def test_an_annotation_is_deleted_on_its_own_session_only(site: Site) -> N
 
 @requirement("control.annotations.owner")
 @pytest.mark.parametrize(
-    "session", [str(uuid.uuid4()), "x", "%00", "a" * 5000, "..%2f..", "\u00e9", "b%61tch2"]
+    "session", [NOBODYS, "x", "%00", "a" * 5000, "..%2f..", "\u00e9", "b%61tch2"]
 )
 @pytest.mark.parametrize("method", ["POST", "GET"])
 async def test_an_unknown_session_is_404(site: Site, session: str, method: str) -> None:

@@ -252,8 +252,8 @@ async def test_a_server_without_any_provider_still_writes_policies(tmp_path: Pat
     code = answer.json()["policies"]
     assert allowed(code, "send_email", to="ann@corp.example")
     assert not allowed(code, "send_email", to="ann@evil.example")
-    assert 'hard deny when @session.tags overlaps {"after read_page"};' in code
-    assert "soft deny when amount.value in {float 1000<..};" in code
+    assert 'must deny when @session.tags overlaps {"after read_page"};' in code
+    assert "should deny when amount.value in {float 1000<..};" in code
     assert not allowed(code, "delete_file", path="/tmp/x")
     assert allowed(code, "read_page", url="http://a.example")
     assert "// not covered" not in code

@@ -28,6 +28,8 @@ from interlock.policy.generation.prompting import system_prompt
 from interlock.policy.generation.quotes import sentences
 from interlock.policy.generation.signatures import listing
 from interlock.policy.model import Caller, PolicySource, Presets
+from interlock.policy.syntax.parser import parse
+from interlock.policy.syntax.printer import print_program
 from interlock.providers.demo.tools import known_tools
 
 SEND = signature(
@@ -199,7 +201,7 @@ def accepted(code: str, description: str = ASKED) -> str:
         ('tool "send_email" { priority 3; }', "no rule about any tool"),
         ("let x = {};", "no rule about any tool"),
         ("// nothing", "no rule about any tool"),
-        ("x" * 200_001, "longer than"),
+        ("x" * 100_001, "longer than"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_the_reason(code: str, message: str) -> None:
@@ -243,6 +245,15 @@ def test_the_text_is_in_the_published_language_whatever_was_written() -> None:
     )
 
 
+def test_levels_are_written_as_people_write_them_and_mean_the_same() -> None:
+    code = 'tool "send_email" { hard deny when to.value == 1; soft allow always; }'
+    text = accepted(code)
+
+    assert "must deny when" in text
+    assert "should allow always" in text
+    assert print_program(parse(text)).count("hard deny") == 1
+
+
 # Quotations
 
 
@@ -271,9 +282,9 @@ def test_every_rule_quotes_what_it_implements() -> None:
     assert accepted(code).splitlines() == [
         'tool "send_email" {',
         "    /// Never mail eve@evil.example.",
-        '    hard deny when to.value == "eve@evil.example";',
+        '    must deny when to.value == "eve@evil.example";',
         "    /// NO mail, after reading a page",
-        '    hard deny when @session.tags overlaps {"page"};',
+        '    must deny when @session.tags overlaps {"page"};',
         "}",
         'tool "read_page" {',
         "    /// be polite.",

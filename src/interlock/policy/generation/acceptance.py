@@ -60,7 +60,7 @@ def accept(
             "write at least one rule, or say what the description leaves open",
         )
     notes = "".join(f"{note}\n" for note in notes_of(code))
-    text = notes + print_program(with_quotes(checked.program, description))
+    text = notes + print_program(with_quotes(checked.program, description), modal=True)
     source = PolicySource(name=SOURCE, text=text)
     compile_policy([source], presets=Presets(), caller=Caller())
     return Accepted(text=text, warnings=checked.warnings)

@@ -10,7 +10,7 @@ import re
 
 __all__ = ["MAX_ANSWER_CHARS", "code_of", "notes_of"]
 
-MAX_ANSWER_CHARS = 200_000
+MAX_ANSWER_CHARS = 100_000
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+-]*)[^\n]*")
 _OURS = frozenset({"sqrt", "sqrt-lite"})
 _DECLARATION = re.compile(r"(?m)^\s*(?:tool\s*(?:r?\")|let\s+\w)")

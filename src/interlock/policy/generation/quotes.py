@@ -18,6 +18,8 @@ _BULLET = re.compile(r"^(?:[-*\u2022]|\d{1,3}[.)])\s+")
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"([a-z])([A-Z])")
 _QUOTE_CHARS = 300
+_COMPARISONS = 300_000
+"""Of a rule with a sentence, per policy: beyond that only the first sentences are quoted."""
 _DENIAL = frozenset({"never", "forbid", "deny", "not", "no", "block", "only", "must", "don", "t"})
 _PERMISSION = frozenset({"allow", "permit", "may", "can", "only"})
 
@@ -35,54 +37,58 @@ def sentences(description: str) -> list[str]:
 
 def with_quotes(program: n.Program, description: str) -> n.Program:
     """The program with a quotation before every rule and every update of labels."""
-    parts = sentences(description)
-    said = _plain(description)
-    declarations: list[n.Declaration] = []
-    for item in program.declarations:
-        if isinstance(item, n.ToolDecl):
-            members = tuple(_member(item, member, parts, said) for member in item.members)
-            declarations.append(replace(item, members=members, doc=None))
-        elif isinstance(item, n.Shorthand):
-            declarations.append(replace(item, doc=_doc(item, item, item.doc, parts, said)))
-        else:
-            declarations.append(item)
-    return n.Program(tuple(declarations))
+    return n.Program(_Quoter(program, description).declarations(program))
 
 
-def _member(tool: n.ToolDecl, member: n.Member, parts: Sequence[str], said: str) -> n.Member:
-    if isinstance(member, n.Priority):
-        return member
-    doc = member.doc
-    if not _is_quote(doc, said) and _is_quote(tool.doc, said):
-        doc = tool.doc
-    return replace(member, doc=_doc(tool, member, doc, parts, said))
+class _Quoter:
+    """A description, ready to be quoted from."""
 
+    def __init__(self, program: n.Program, description: str) -> None:
+        rules = sum(
+            len(item.members) if isinstance(item, n.ToolDecl) else 1
+            for item in program.declarations
+        )
+        parts = sentences(description)[: max(1, _COMPARISONS // max(1, rules))]
+        self._parts = [(part, _words([part])) for part in parts]
+        self._said = f" {_plain(description)} "
 
-def _doc(
-    declaration: n.ToolDecl | n.Shorthand,
-    rule: n.Node,
-    doc: str | None,
-    parts: Sequence[str],
-    said: str,
-) -> str:
-    if doc is not None and _is_quote(doc, said):
-        return " ".join(doc.split())
-    comment = _words([doc or ""])
-    about = _words(_texts(rule)) | _words([declaration.id.text])
-    if isinstance(rule, n.CheckRule):
-        about |= _DENIAL if rule.outcome == "deny" else _PERMISSION
+    def declarations(self, program: n.Program) -> tuple[n.Declaration, ...]:
+        found: list[n.Declaration] = []
+        for item in program.declarations:
+            if isinstance(item, n.ToolDecl):
+                members = tuple(self._member(item, member) for member in item.members)
+                found.append(replace(item, members=members, doc=None))
+            elif isinstance(item, n.Shorthand):
+                found.append(replace(item, doc=self._doc(item, item, item.doc)))
+            else:
+                found.append(item)
+        return tuple(found)
 
-    def shared(part: str) -> int:
-        words = _words([part])
-        return 2 * len(words & comment) + len(words & about)
+    def _member(self, tool: n.ToolDecl, member: n.Member) -> n.Member:
+        if isinstance(member, n.Priority):
+            return member
+        doc = member.doc
+        if not self._is_quote(doc) and self._is_quote(tool.doc):
+            doc = tool.doc
+        return replace(member, doc=self._doc(tool, member, doc))
 
-    best = max(parts, key=shared, default="")
-    return best if len(best) <= _QUOTE_CHARS else f"{best[:_QUOTE_CHARS].rstrip()} ..."
+    def _doc(self, declaration: n.ToolDecl | n.Shorthand, rule: n.Node, doc: str | None) -> str:
+        if doc is not None and self._is_quote(doc):
+            return " ".join(doc.split())
+        comment = _words([doc or ""])
+        about = _words(_texts(rule)) | _words([declaration.id.text])
+        if isinstance(rule, n.CheckRule):
+            about |= _DENIAL if rule.outcome == "deny" else _PERMISSION
 
+        def shared(part: tuple[str, set[str]]) -> int:
+            return 2 * len(part[1] & comment) + len(part[1] & about)
 
-def _is_quote(doc: str | None, said: str) -> bool:
-    plain = _plain(doc or "")
-    return bool(plain) and f" {plain} " in f" {said} "
+        best, _ = max(self._parts, key=shared, default=("", None))
+        return best if len(best) <= _QUOTE_CHARS else f"{best[:_QUOTE_CHARS].rstrip()} ..."
+
+    def _is_quote(self, doc: str | None) -> bool:
+        plain = _plain(doc or "")
+        return bool(plain) and f" {plain} " in self._said
 
 
 def _plain(text: str) -> str:

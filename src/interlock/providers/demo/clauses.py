@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interlock.providers.demo.tools import Tool
 
@@ -19,7 +20,7 @@ _NEXT = re.compile(
     rf"(?=(?:you |it |they |we |the agent )?{_WORDS_OF_ORDER})"
 )
 _LEAD = re.compile(r"(?i)(?:after|once|as soon as|having)\b")
-_CLAUSES = 500
+_CLAUSES = 200
 _CLAUSE_CHARS = 1000
 _DENY = re.compile(
     r"(?i)\b(?:deny|denies|denied|forbid|forbids|forbidden|block|blocks|blocked|never|prohibit|"
@@ -46,6 +47,7 @@ _SOFT = re.compile(
 _BOUND = re.compile(r"(?i)\bno (?:more|less|fewer|greater|larger|higher|lower) than\b")
 _CONDITIONAL = re.compile(r"\d|\"[^\"\n]+\"|@")
 _WORD = re.compile(r"[^\W_]+")
+_TOKEN = re.compile(r"[\w.]+")
 _CAMEL = re.compile(r"([a-z0-9])([A-Z])")
 _IDENTIFIER = re.compile(r"`([^`\n]{1,200})`|\b([a-z][a-z0-9]*(?:_[a-z0-9]+)+)\b")
 _VERBS = (
@@ -136,11 +138,8 @@ def meant(text: str, tools: Sequence[Tool]) -> list[Tool]:
         names = [first or second for first, second in _IDENTIFIER.findall(text)]
         return [Tool(name, "", ()) for name in dict.fromkeys(names)]
     lowered = text.lower()
-    named = [
-        tool
-        for tool in tools
-        if re.search(rf"(?<![\w.]){re.escape(tool.name.lower())}(?!\w)", lowered)
-    ]
+    tokens = {token.strip(".") for token in _TOKEN.findall(lowered)}
+    named = [tool for tool in tools if _is_named(tool.name.lower(), lowered, tokens)]
     if named:
         return named
     said = stems(text)
@@ -153,10 +152,15 @@ def meant(text: str, tools: Sequence[Tool]) -> list[Tool]:
     return [tool for tool in tools if most and shared[tool.name] == most]
 
 
-def stems(text: str) -> set[str]:
+def _is_named(name: str, lowered: str, tokens: set[str]) -> bool:
+    return name in tokens or (_TOKEN.fullmatch(name) is None and name in lowered)
+
+
+@lru_cache(maxsize=8192)
+def stems(text: str) -> frozenset[str]:
     """Words without their endings, so that "reading pages" has the words of `read_page`."""
     spaced = _CAMEL.sub(r"\1 \2", text).replace("_", " ").lower().replace("e-mail", "email")
-    return {_stem(_SAME.get(word, word)) for word in _WORD.findall(spaced)}
+    return frozenset(_stem(_SAME.get(word, word)) for word in _WORD.findall(spaced))
 
 
 def _stem(word: str) -> str:

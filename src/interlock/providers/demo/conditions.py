@@ -6,6 +6,7 @@ texts on one that takes strings.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from interlock.providers.demo.clauses import Clause
 from interlock.providers.demo.tools import Parameter, Tool
@@ -13,7 +14,7 @@ from interlock.providers.demo.tools import Parameter, Tool
 __all__ = ["Condition", "condition"]
 
 _DOMAIN = re.compile(r"(?i)(@?)(?<![\w.-])((?:[a-z0-9-]+\.)+[a-z]{2,24})\b")
-_ADDRESS = re.compile(r"(?i)\b[\w.+-]+@(?:[a-z0-9-]+\.)+[a-z]{2,24}\b")
+_ADDRESS = re.compile(r"(?i)\b[\w.+-]{1,64}@(?:[a-z0-9-]+\.)+[a-z]{2,24}\b")
 _RECIPIENTS = (
     "to", "recipient", "recipients", "email", "address", "receiver", "cc", "bcc", "mail",
 )  # fmt: skip
@@ -38,6 +39,7 @@ _BOUNDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _OR_MORE = re.compile(rf"(?i){_NUMBER}\s+(?:or|and)\s+(more|above|less|below)\b")
+_TOKEN = re.compile(r"\w+")
 _QUOTED = re.compile(r"\"([^\"\n]{1,200})\"|(?<!\w)'([^'\n]{1,200})'(?!\w)")
 _PREFIX = re.compile(r"(?i)\b(?:under|below|in|inside|within|starting with|start with|starts with|"
                      r"beginning with|begin with|begins with)\s+[\"']")  # fmt: skip
@@ -67,9 +69,7 @@ def _mail(clause: Clause, tool: Tool) -> Condition | None:
     recipient = _named(tool, _RECIPIENTS, frozenset({"string", "array"}))
     if recipient is None:
         return None
-    whole = [match.group() for match in _ADDRESS.finditer(clause.text)]
-    rest = _ADDRESS.sub(" ", clause.text)
-    marked = [(bool(match[1]), match[2].lower()) for match in _DOMAIN.finditer(rest)]
+    whole, marked = _addresses(clause.text)
     # What is forbidden is read broadly, what alone is allowed narrowly.
     sure = any(sign for sign, _ in marked) and not clause.excludes
     domains = [domain for sign, domain in marked if sign or not sure]
@@ -84,6 +84,22 @@ def _mail(clause: Clause, tool: Tool) -> Condition | None:
     return Condition(text=inside, every=recipient.kind == "array", implies_only=True)
 
 
+# A clause is asked about for every tool there is.
+
+
+@lru_cache(maxsize=1024)
+def _addresses(text: str) -> tuple[list[str], list[tuple[bool, str]]]:
+    """Whole addresses, and domains with whether an `@` stands before them."""
+    whole = [match.group() for match in _ADDRESS.finditer(text)]
+    rest = _ADDRESS.sub(" ", text)
+    return whole, [(bool(match[1]), match[2].lower()) for match in _DOMAIN.finditer(rest)]
+
+
+@lru_cache(maxsize=1024)
+def _said(text: str) -> frozenset[str]:
+    return frozenset(_TOKEN.findall(text.lower()))
+
+
 def _escaped(text: str) -> str:
     return re.escape(text).replace("\\-", "-")
 
@@ -93,7 +109,7 @@ def _amount(text: str, tool: Tool) -> Condition | None:
     if bound is None:
         return None
     numeric = [one for one in tool.parameters if one.kind in _NUMBERS]
-    said = set(re.findall(r"\w+", text.lower()))
+    said = _said(text)
     choices = [one for one in numeric if {one.name.lower(), one.name.lower() + "s"} & said]
     choices = choices or [one for one in numeric if one.name.lower() in _AMOUNTS]
     choices = choices or numeric
@@ -102,6 +118,7 @@ def _amount(text: str, tool: Tool) -> Condition | None:
     return Condition(text=f"{choices[0].name}.value in {{float {bound}}}", every=False)
 
 
+@lru_cache(maxsize=1024)
 def _bound(text: str) -> str | None:
     after = _OR_MORE.search(text)
     if after is not None:
@@ -123,12 +140,11 @@ def _number(digits: str, unit: str | None) -> str:
 
 
 def _text(text: str, tool: Tool) -> Condition | None:
-    values = [first or second for first, second in _QUOTED.findall(text)]
-    values = [value for value in values if value.lower() != tool.name.lower()]
+    values = [value for value in _quoted(text) if value.lower() != tool.name.lower()]
     if not values:
         return None
     texts = [one for one in tool.parameters if one.kind in {"string", "any", "array"}]
-    said = set(re.findall(r"\w+", text.lower()))
+    said = _said(text)
     choices = [one for one in texts if {one.name.lower(), one.name.lower() + "s"} & said] or texts
     if len(choices) != 1:
         return None
@@ -148,6 +164,11 @@ def _text(text: str, tool: Tool) -> Condition | None:
     ]
     inside = f"{choices[0].name}.value in {{{', '.join(elements)}}}"
     return Condition(text=inside, every=choices[0].kind == "array", telling=False)
+
+
+@lru_cache(maxsize=1024)
+def _quoted(text: str) -> list[str]:
+    return [first or second for first, second in _QUOTED.findall(text)]
 
 
 def _named(tool: Tool, names: tuple[str, ...], kinds: frozenset[str]) -> Parameter | None:

@@ -4,21 +4,15 @@ Pure. Source: gateway.md section 14.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from pydantic import ValidationError
 
-from interlock.gateway.generation import Written
-from interlock.kernel.errors import InterlockError
-from interlock.policy.generation import (
-    INTERNAL_SIGNATURES,
-    ToolSignature,
-    Wanted,
-    signature,
-)
+from interlock.gateway.generation import Written, signatures
+from interlock.policy.generation import INTERNAL_SIGNATURES, Wanted
+from interlock.providers.wire.errors import InvalidRequestError
 from interlock.providers.wire.exchange import FormatName
-from interlock.providers.wire.registry import FORMATS
 from interlock.surfaces.control.build import split_models
 from interlock.surfaces.control.errors import InvalidBodyError, InvalidGenerationError
 from interlock.surfaces.control.problems import problems, shown
@@ -55,7 +49,10 @@ def read_generate(body: bytes) -> tuple[str, Wanted]:
         raise InvalidGenerationError(shown(found), param=found[0].path or None) from None
     if "," in asked.model:
         split_models(asked.model)
-    tools = _tools(_FORMATS[asked.type], asked.tools)
+    try:
+        tools = signatures(_FORMATS[asked.type], asked.tools)
+    except InvalidRequestError as error:
+        raise InvalidGenerationError(error.message, param=error.param) from None
     declared = {tool.name for tool in tools}
     internal = [name for name in asked.internal_tool_names if name not in declared]
     tools += [INTERNAL_SIGNATURES[name] for name in dict.fromkeys(internal)]
@@ -77,29 +74,3 @@ def generate_body(written: Written) -> bytes:
             },
         }
     )
-
-
-def _tools(wire: FormatName, tools: list[dict[str, Any]]) -> list[ToolSignature]:
-    """The tools as the gateway would decide their calls: by the codec of their format."""
-    if not tools:
-        return []
-    request: dict[str, Any] = {"model": "m", "tools": tools}
-    if wire == "responses":
-        request["input"] = "x"
-    else:
-        request |= {"messages": [{"role": "user", "content": "x"}], "max_tokens": 1}
-    try:
-        decoded = FORMATS[wire].decode_request(request)
-    except InterlockError as error:
-        raise InvalidGenerationError(error.message, param=error.param) from None
-    found = [signature(one.qualified, one.description, one.schema) for one in decoded.tools]
-    # Who runs at the provider has arguments nobody else knows.
-    found += [ToolSignature(name=one.name, parameters=None) for one in decoded.provider_tools]
-    seen: set[str] = set()
-    for tool in found:
-        if tool.name in seen:
-            raise InvalidGenerationError(
-                f"tools: `{tool.name[:100]}` is declared more than once", param="tools"
-            )
-        seen.add(tool.name)
-    return found
