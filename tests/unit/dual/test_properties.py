@@ -125,8 +125,7 @@ def test_a_results_content_changes_nothing_unlabelled_unless_the_program_branche
         if len(first.calls) != len(second.calls) or len(failed) == 1:
             # Only the secret can have made one of them fail; the error says so.
             assert any(
-                isinstance(e, Stopped) and e.error.mark.labels.tags.contains(SECRET)
-                for e in failed
+                isinstance(e, Stopped) and e.error.mark.labels.tags.contains(SECRET) for e in failed
             )
 
 

@@ -281,7 +281,6 @@ class DualLlm:
                 planner_history=tuple(conversation.planner_history),
                 session_labels=work.session.policy.labels,
                 history_mismatch=diverged,
-                parallel_tool_calls=work.ctx.head.parallel,
             )
         )
 
