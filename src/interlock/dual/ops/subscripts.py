@@ -254,7 +254,12 @@ def set_slice(env: Env, container: Value, parts: tuple[Value, Value, Value], ite
     if not isinstance(data, ListObj) or data.kind != "list":
         raise Raise("TypeError", f"'{shown_type(data)}' object does not support item assignment")
     where = _slice(parts)
-    elements = list(iterate(env, item))
+    try:
+        elements = list(iterate(env, item))
+    except Raise as error:
+        if error.message.endswith("object is not iterable"):
+            raise Raise("TypeError", "can only assign an iterable", error.mark) from None
+        raise
     env.meter.elements(len(elements))
     try:
         data.items[where] = elements
