@@ -328,10 +328,12 @@ def enter(  # noqa: PLR0917 - every handler passes the same
     frame = m.new_frame(code, function.unit, slots)
     if callee is not None:
         frame.gathered = callee.mark
-    if function.unit == 0 and m.traced:
+    if function.unit == 0:
+        # Also while nothing is labelled: a tool it calls may bring the first label.
         frame.gathers = True
-        for value in (*args, *words.values()):
-            frame.gathered = m.env.marks.join(frame.gathered, m.env.deep(value))
+        if m.traced:
+            for value in (*args, *words.values()):
+                frame.gathered = m.env.marks.join(frame.gathered, m.env.deep(value))
     if code.is_generator:
         frame.gathers = True
         made = GenObj(frame)
