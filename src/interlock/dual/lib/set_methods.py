@@ -155,9 +155,10 @@ def _remove(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Removes an element; KeyError: it is not there."""
     found = _set(args, "remove", changes=True)
     plain_args("set.remove", args[1:], kwargs, 1, 1)
-    if found.entries.pop(key_of(env, args[1]), None) is None:
+    gone = found.entries.pop(key_of(env, args[1]), None)
+    if gone is None:
         fail_key(args[1], joined(env, args), repr_text(env, args[1].data))
-    shape(env, found, joined(env, args[1:]))
+    shape(env, found, joined(env, (args[1], gone)))
     return NONE
 
 
@@ -165,8 +166,9 @@ def _discard(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Removes an element if it is there."""
     found = _set(args, "discard", changes=True)
     plain_args("set.discard", args[1:], kwargs, 1, 1)
-    found.entries.pop(key_of(env, args[1]), None)
-    shape(env, found, joined(env, args[1:]))
+    gone = found.entries.pop(key_of(env, args[1]), None)
+    # That it is not there any more derives from what was.
+    shape(env, found, joined(env, args[1:] if gone is None else (args[1], gone)))
     return NONE
 
 
