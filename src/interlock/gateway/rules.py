@@ -29,8 +29,10 @@ __all__ = [
 
 _CACHED = 4096
 HEADER_SOURCE = "X-Policy"
-SESSION_SOURCE = "session"
-"""Policy a session wrote itself, where it cannot be one text with the header's."""
+GENERATED_SOURCE = "auto_gen"
+"""Policy written for the session before its first plan."""
+PLANNER_SOURCE = "set_policy"
+"""Policy the session's planner added."""
 
 
 class PolicyFileError(InterlockError):
@@ -153,7 +155,10 @@ class RulesCache:
         guards = None
         if config.classifiers or config.blockers:
             guards = Guards(config.classifiers, config.blockers)
-        enforced = next((item for item in header if item.enforcement == "enforce"), None)
+        enforced = next(
+            (one for one in header if (one.name, one.enforcement) == (HEADER_SOURCE, "enforce")),
+            None,
+        )
         return Rules(
             policy=compiled,
             guards=guards,
@@ -165,16 +170,16 @@ class RulesCache:
 
 
 def _header(policy: PolicyConfig) -> list[PolicySource]:
-    """The request's own policy, with what its session wrote before and after it.
+    """The request's own policy, between what its session wrote before and after it.
 
-    One text where it can be, so that a decision can be replayed under all of it.
+    Three texts, because each has its own names.
     """
-    added = (policy.generated, policy.restrictions)
-    if policy.language == "sqrt":
-        parts = [part for part in (policy.generated, policy.code, policy.restrictions) if part]
-        return [PolicySource(name=HEADER_SOURCE, text="\n".join(parts))]
     own = PolicySource(name=HEADER_SOURCE, text=policy.code, language=policy.language)
-    return [own, *(PolicySource(name=SESSION_SOURCE, text=text) for text in added)]
+    return [
+        PolicySource(name=GENERATED_SOURCE, text=policy.generated),
+        own,
+        PolicySource(name=PLANNER_SOURCE, text=policy.restrictions),
+    ]
 
 
 def digest_of_source(source: PolicySource) -> str:
@@ -206,6 +211,7 @@ def _basis(
         "bound": [source.name for source in bound if source.enforcement == "enforce"],
         "header": None if header is None else digest_of_source(header),
         "override": override,
+        **({"session": True} if policy.generated or policy.restrictions else {}),
         "mode": policy.mode,
         "presets": {
             item.name: getattr(policy.presets, item.name)

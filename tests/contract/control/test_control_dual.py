@@ -184,21 +184,7 @@ async def test_a_new_message_abandons_outstanding_calls(talk: Talk) -> None:
             await dialogue.results({first.calls[0].id: "too late"})
 
     assert value(second) == 1
-    assert "tool_call_not_found" in str(late.value)
-
-
-@requirement("control.turns.partial-results")
-async def test_partial_results_are_refused_by_name(talk: Talk) -> None:
-    program = "a, b = get_doc(id='1'), get_doc(id='2')\nfinal_return_value = a + b"
-    async with talk(headers=headers(), tools=(DOC,)) as dialogue:
-        first = await dialogue.say(plan(program))
-        if len(first.calls) < 2:
-            pytest.skip("the program issues one call at a time")
-        with pytest.raises((openai.BadRequestError, anthropic.BadRequestError)) as refused:
-            await dialogue.results({first.calls[0].id: "one"})
-
-    assert "missing_tool_results" in str(refused.value)
-    assert first.calls[1].id in str(refused.value)
+    assert "no tool call" in str(late.value)
 
 
 @requirement("control.turns.repeated-results")
@@ -272,8 +258,9 @@ async def test_a_suspended_program_goes_on_after_a_restart(tmp_path: Path) -> No
 
 @requirement("control.dual.foreign-session")
 async def test_calls_of_another_owner_do_not_exist(talk: Talk, site: Site) -> None:
-    other = await site.new_key(user="other-dual@x.example")
     async with talk(headers=headers(), tools=(DOC,)) as dialogue:
+        wire, stream = dialogue.style
+        other = await site.new_key(user=f"other-{wire}-{stream}@x.example".lower())
         first = await dialogue.say(plan('final_return_value = get_doc(id="A")'))
         history = list(dialogue.history)
         async with talk(headers=headers(), tools=(DOC,), key=other, history=history) as foreign:

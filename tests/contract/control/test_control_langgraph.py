@@ -8,7 +8,7 @@ import anyio.to_thread
 import pytest
 from langgraph.graph import END, START, StateGraph
 from sequrity import SequrityClient
-from sequrity.control import FeaturesHeader, SecurityPolicyHeader
+from sequrity.control import FeaturesHeader, FineGrainedConfigHeader, SecurityPolicyHeader
 from tests.support.control_site import Site
 from tests.support.requirements import requirement
 
@@ -31,7 +31,7 @@ def _typed(node: Callable[[Any], dict[str, Any]]) -> Any:
     return node
 
 
-def straight(ran: list[str]) -> StateGraph[Any]:
+def straight(ran: list[str]) -> tuple[StateGraph[Any], dict[str, Any]]:
     """read_file -> shorten -> end."""
 
     def read_file(state: Any) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def straight(ran: list[str]) -> StateGraph[Any]:
     graph.add_edge(START, "read_file")
     graph.add_edge("read_file", "shorten")
     graph.add_edge("shorten", END)
-    return graph
+    return graph, {"read_file": read_file, "shorten": shorten}
 
 
 def routed(ran: list[str]) -> tuple[StateGraph[Any], dict[str, Any]]:
@@ -84,11 +84,12 @@ def routed(ran: list[str]) -> tuple[StateGraph[Any], dict[str, Any]]:
 async def run(site: Site, graph: StateGraph[Any], state: dict[str, Any], **options: Any) -> Any:
     """The client's own loop, off the event loop the server lives in."""
     options.setdefault("features", FeaturesHeader.dual_llm())
+    options.setdefault("fine_grained_config", FineGrainedConfigHeader.dual_llm())
     options.setdefault("provider", "openrouter")
 
     def work() -> Any:
         with SequrityClient(api_key=site.key, base_url=site.base_url) as client:
-            return client.control.langgraph.run("demo", graph, state, **options)
+            return client.control.langgraph.run(graph, state, "demo", **options)
 
     return await anyio.to_thread.run_sync(work)
 
@@ -97,7 +98,10 @@ async def run(site: Site, graph: StateGraph[Any], state: dict[str, Any], **optio
 @pytest.mark.parametrize("provider", PROVIDERS)
 async def test_a_graph_runs_node_by_node(site: Site, provider: str) -> None:
     ran: list[str] = []
-    final = await run(site, straight(ran), {"query": "q", "seen": []}, provider=provider)
+    graph, functions = straight(ran)
+    final = await run(
+        site, graph, {"query": "q", "seen": []}, node_functions=functions, provider=provider
+    )
 
     assert ran == ["read q", "shorten"]
     assert final["result"] == "FILE"
@@ -127,7 +131,10 @@ async def test_policies_decide_about_nodes(site: Site) -> None:
         codes='tool "read_file" -> @tags |= {"secret"};'
         'tool "shorten" { must deny when state.tags overlaps {"secret"}; }'
     )
-    final = await run(site, straight(ran), {"query": "q"}, security_policy=policy)
+    graph, functions = straight(ran)
+    final = await run(
+        site, graph, {"query": "q"}, node_functions=functions, security_policy=policy
+    )
 
     assert ran == ["read q"]
     assert "result" not in final

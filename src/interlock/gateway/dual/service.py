@@ -388,7 +388,8 @@ def _read_step(ctx: CallContext, conversation: Conversation, intake: Intake) -> 
     if fresh and missing and not asks:
         raise MissingToolResultsError(missing)
     resumes = bool(fresh) and not missing
-    if not resumes and not asks:
+    said = intake.program or any(one.role == "user" and one.text for one in intake.messages)
+    if not (resumes or asks) or (asks and not said):
         raise NothingToAnswerError
     return _Step(name=name, fresh=fresh, resumes=resumes, begins=asks, kept=None)
 
