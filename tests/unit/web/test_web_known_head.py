@@ -34,6 +34,9 @@ class _Handler:
     def claim(self, method: bytes, url: bytes) -> object | None:
         return "route" if method == b"POST" and url.startswith(b"/hot") else None
 
+    def admit(self, request: HotRequest, route: object) -> None:
+        """Everybody may send a body."""
+
     async def serve(self, request: HotRequest, route: object) -> None:
         assert route == "route"
         headers = [pair for pair in request.headers if pair[0] != b"content-length"]
