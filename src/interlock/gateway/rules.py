@@ -28,6 +28,8 @@ __all__ = [
 ]
 
 _CACHED = 4096
+_CACHED_CHARS = 4 << 20
+"""Of policy text; compiled it takes about fifty times as many bytes."""
 HEADER_SOURCE = "X-Policy"
 GENERATED_SOURCE = "auto_gen"
 """Policy written for the session before its first plan."""
@@ -96,13 +98,17 @@ class Rules:
     """What decisions are made under, as their records keep it."""
     header: PolicySource | None = None
     """The enforced policy that came with the request."""
+    chars: int = 0
+    """Length of the texts it was compiled from."""
 
 
 class RulesCache:
-    """Compiled rules by config and caller; bounded."""
+    """Compiled rules by config and caller; bounded by entries and by policy text."""
 
-    def __init__(self, bound: BoundPolicies) -> None:
+    def __init__(self, bound: BoundPolicies, *, max_chars: int = _CACHED_CHARS) -> None:
         self._bound = bound
+        self._max_chars = max_chars
+        self._chars = 0
         self._cache: OrderedDict[tuple[object, ...], Rules] = OrderedDict()
 
     def of(self, config: SessionConfig, key: KeyInfo) -> Rules:
@@ -117,8 +123,12 @@ class RulesCache:
         if rules is None:
             rules = self._compile(config, key)
             self._cache[slot] = rules
-            while len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
+            self._chars += rules.chars
+            while len(self._cache) > _CACHED or self._chars > self._max_chars:
+                _, oldest = self._cache.popitem(last=False)
+                self._chars -= oldest.chars
+        else:
+            self._cache.move_to_end(slot)
         return rules
 
     def _compile(self, config: SessionConfig, key: KeyInfo) -> Rules:
@@ -166,6 +176,7 @@ class RulesCache:
             caller=_recorded_caller(caller),
             basis=_basis(policy, bound, enforced, override=key.policy_override),
             header=enforced,
+            chars=sum(len(source.text) for source in (*bound, *header)),
         )
 
 
