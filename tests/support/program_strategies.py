@@ -201,7 +201,8 @@ class Generator:
                 op = self.pick("<", "<=", ">", ">=", "==", "!=")
                 return f"({e(kind, level)} {op} {e(kind, level)})"
             case 1:
-                return f"({e('int', level)} {self.pick('in', 'not in')} {e(self.pick('list', 'set'), level)})"
+                op, held = self.pick("in", "not in"), self.pick("list", "set")
+                return f"({e('int', level)} {op} {e(held, level)})"
             case 2:
                 return f"({e('str', level)} in {e(self.pick('str', 'texts', 'dict'), level)})"
             case 3:
@@ -211,9 +212,11 @@ class Generator:
             case 5:
                 return f"({e('int', level)} < {e('int', level)} <= {e('int', level)})"
             case 6:
-                return f"{self.pick('any', 'all')}(x > {self.choices.randint(0, 5)} for x in {e('list', level)})"
+                bound = self.choices.randint(0, 5)
+                return f"{self.pick('any', 'all')}(x > {bound} for x in {e('list', level)})"
             case 7:
-                return f"isinstance({e(None, level)}, {self.pick('int', 'str', '(list, dict)', 'float')})"
+                cls = self.pick("int", "str", "(list, dict)", "float")
+                return f"isinstance({e(None, level)}, {cls})"
             case 8:
                 return f"({e(None, level)} is {self.pick('None', 'not None')})"
         return self.literal("bool")
@@ -228,11 +231,13 @@ class Generator:
                     f"[x {self.pick('+', '*', '-')} {e('int', level)} for x in {e('list', level)}]"
                 )
             case 2:
-                return f"[x for x in {e('list', level)} if x {self.pick('>', '<', '!=')} {e('int', 3)}]"
+                op = self.pick(">", "<", "!=")
+                return f"[x for x in {e('list', level)} if x {op} {e('int', 3)}]"
             case 3:
                 return f"sorted({e(self.pick('list', 'set'), level)}, reverse={e('bool', 3)})"
             case 4:
-                return f"sorted({e('list', level)}, key=lambda k: {self.pick('-k', 'k % 3', 'abs(k)')})"
+                key = self.pick("-k", "k % 3", "abs(k)")
+                return f"sorted({e('list', level)}, key=lambda k: {key})"
             case 5:
                 return f"{e('list', level)}[{self.slice()}]"
             case 6:
@@ -539,7 +544,7 @@ class Generator:
         outer = dict(self.variables)
         outer_function, self.in_function = self.in_function, True
         loops, self.in_loop = self.in_loop, 0
-        self.variables = {param: "int" for param in params}
+        self.variables = dict.fromkeys(params, "int")
         self.depth += 1
         value = self.expression("int")
         self.emit(f"if {self.expression('bool', 1)}:")

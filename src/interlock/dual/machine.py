@@ -18,7 +18,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from interlock.dual.errors import BranchDenied, LimitExceeded, ProgramExit, Raise, RunError
+from interlock.dual.errors import (
+    BranchDenied,
+    LimitExceeded,
+    ProgramExit,
+    Raise,
+    RunError,
+    RunErrorKind,
+)
 from interlock.dual.events import (
     Event,
     Finished,
@@ -488,7 +495,7 @@ class Machine:
 
     def _stop(
         self,
-        kind: Any,
+        kind: RunErrorKind,
         type_name: str,
         message: str,
         mark: Mark,

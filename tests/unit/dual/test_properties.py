@@ -15,6 +15,7 @@ from tests.support.differential import difference
 from tests.support.program_strategies import programs
 from tests.support.programs import begin, finish, tagged, tool
 
+from interlock.dual.dumps import StateError
 from interlock.dual.errors import ProgramError
 from interlock.dual.events import Event, Finished, Options, Pending, Request, Stopped
 from interlock.dual.limits import Limits
@@ -121,7 +122,7 @@ def test_a_results_content_changes_nothing_unlabelled_unless_the_program_branche
             if not labels.tags.contains(SECRET):
                 twin = second.machine.namespace()[name]  # type: ignore[union-attr]
                 assert plain(value) == plain(twin), name
-    for end in failed:
+    for _ in failed:
         if len(first.calls) != len(second.calls) or len(failed) == 1:
             # Only the secret can have made one of them fail; the error says so.
             assert any(
@@ -231,8 +232,6 @@ def _outcome(trace: Trace) -> Any:
 
 
 def test_a_dump_that_is_damaged_is_refused() -> None:
-    from interlock.dual.dumps import StateError
-
     machine = begin("x = fetch_int(x=1)", tools=TOOLS)
     machine.run()
     data = machine.dump()
