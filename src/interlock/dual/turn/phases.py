@@ -161,9 +161,14 @@ class Phases:
                     no=self._number(), role="policy_llm", system=step.system, messages=[message]
                 )
             ]
-        if step is None or isinstance(step, Problem):
-            why = "there is no policy writer" if step is None else step.message
-            self._give_up("planner_error", f"no policy could be generated: {why}")
+        if step is None:
+            self._give_up("planner_error", "no policy can be generated: there is no writer")
+            return []
+        if isinstance(step, Problem):
+            # Section 5: what does not compile is dropped, and the log says so.
+            state.policy_problem = step.message
+            state.written = True
+            state.phase = "prepare"
             return []
         state.policy_code = getattr(step, "code", "")
         state.restrict_no = self._number()

@@ -124,6 +124,11 @@ class Turn(Phases):
         self._state.session_labels = labels
 
     @property
+    def policy_problem(self) -> str:
+        """Why a generated policy was dropped; empty when none was. For the log."""
+        return self._state.policy_problem
+
+    @property
     def cache(self) -> Mapping[str, CacheEntry]:
         """Results that the session's later turns need not ask for again."""
         return self._state.cache
@@ -235,11 +240,9 @@ class Turn(Phases):
         """Policy code was added, or why it was not."""
         state = self._state
         if state.phase == "restrict" and no == state.restrict_no:
-            if error is None:
-                state.written = True
-                state.phase = "prepare"
-            else:
-                self._give_up("planner_error", f"no policy could be generated: {error}")
+            state.policy_problem = error or ""
+            state.written = True
+            state.phase = "prepare"
             return
         call = next((c for c in state.calls if c.no == no and c.stage == "restrict"), None)
         if call is not None:

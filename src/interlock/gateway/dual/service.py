@@ -10,6 +10,7 @@ Source: gateway.md sections 7, 10, 13.
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -34,6 +35,7 @@ from interlock.gateway.dual.state import (
     decode_conversation,
     encode_conversation,
 )
+from interlock.gateway.dual.writing import policy_writer
 from interlock.gateway.errors import (
     HistoryMismatchError,
     MissingToolResultsError,
@@ -60,6 +62,7 @@ from interlock.providers.wire.model import Failure, Request, ToolCall, Usage
 
 __all__ = ["DualLlm"]
 
+_log = logging.getLogger("interlock.gateway")
 _CLIENT_GONE: Final = 499
 _CONFIGS: Final = 256
 _NOWHERE: Final = Target(provider="", deployment="", model="", formats=("chat",))
@@ -176,7 +179,7 @@ class DualLlm:
         turn: Turn | None = None
         outcome: list[Handed] | TurnFinal | None = None
         if step.resumes:
-            turn = Turn.load(conversation.turn)
+            turn = Turn.load(conversation.turn, writer=policy_writer)
             for call_id, item in step.fresh.items():
                 turn.result(conversation.pending[call_id], item.text, item.is_error)
             if not step.begins:
@@ -195,6 +198,8 @@ class DualLlm:
         assert turn is not None and outcome is not None  # noqa: S101, PT018 - one of the two ran
         if work.denied:
             await self._decider.settle()
+        if turn.policy_problem:
+            _log.warning("a generated policy was dropped: %s", turn.policy_problem)
         meter.upstream_s = work.upstream_s
         kept = self._finish(
             work, turn, outcome, messages=messages, step=step.name, diverged=diverged
@@ -281,7 +286,8 @@ class DualLlm:
                 planner_history=tuple(conversation.planner_history),
                 session_labels=work.session.policy.labels,
                 history_mismatch=diverged,
-            )
+            ),
+            writer=policy_writer,
         )
 
     async def _drive(self, work: Work, turn: Turn) -> list[Handed] | TurnFinal:

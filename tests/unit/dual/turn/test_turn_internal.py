@@ -236,19 +236,24 @@ def test_an_empty_policy_is_not_added() -> None:
 
 
 @pytest.mark.parametrize(
-    "play",
+    ("play", "why"),
     [
-        auto(Problem(message="no")),
-        auto(Written(code="CODE"), restrict=lambda _: "does not compile"),
-        Play(given("Go.", GET, auto_gen=True), {"pllm": ["x"]}),
+        (auto(Problem(message="no rule fits")), "no rule fits"),
+        (auto(Written(code="CODE"), restrict=lambda _: "does not compile"), "does not compile"),
     ],
 )
-def test_without_policies_nothing_runs(play: Play) -> None:
+def test_a_policy_that_cannot_be_used_is_dropped_and_told(play: Play, why: str) -> None:
+    assert value(play) == 1
+    assert play.turn.policy_problem == why
+
+
+def test_without_a_writer_nothing_runs() -> None:
+    play = Play(given("Go.", GET, auto_gen=True), {"pllm": ["x"]})
     answer = play.run()
 
     assert answer.error is not None
     assert answer.error.code == "planner_error"
-    assert "no policy could be generated" in answer.error.message
+    assert "no policy can be generated" in answer.error.message
     assert play.asked("pllm") == []
 
 
