@@ -234,7 +234,7 @@ class Phases:
         try:
             compiled = Engine.check(state.input, self._offered(), source, kept)
         except ProgramError as error:
-            attempts.not_compiled(state, error, self._tools, kept)
+            attempts.not_compiled(state, error, kept)
             self._after_failure()
             return
         program = ProgramState(source=source, names=known_names(state.input, kept))
