@@ -5,6 +5,7 @@ Everything here is read from the code it describes, so that the reference cannot
 """
 
 import ast
+import dataclasses
 import inspect
 import pkgutil
 import tempfile
@@ -23,6 +24,10 @@ import interlock
 from interlock.app import build
 from interlock.app_settings import SECTIONS, AppSettings, BootstrapSettings, variables
 from interlock.cli.main import app as command_line
+from interlock.dual.limits import Limits
+from interlock.dual.native import Member
+from interlock.dual.offered import BUILTINS, MODULES, NATIVES
+from interlock.dual.ops.types import EXCEPTIONS
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.providers.catalog import BUILT_IN, DEFAULTS, KINDS
 from interlock.providers.settings import (
@@ -53,6 +58,7 @@ def pages() -> dict[str, str]:
         "cli.md": _commands(),
         "metrics.md": _metrics(),
         "errors.md": _errors(),
+        "programs.md": _programs(),
     }
 
 
@@ -61,6 +67,198 @@ def main() -> None:
     REFERENCE.mkdir(exist_ok=True)
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")
+
+
+# programs
+
+
+_PROGRAMS = """\
+A plan is a program in a subset of Python. It is compiled to bytecode of its own and interpreted:
+nothing of it is ever run by Python itself, and no object of the server can be reached from it.
+Every value carries labels (who made it, who may have it, what it is); whatever is made from
+values carries the labels of all of them.
+
+## Tools
+
+Each tool is a function with the tool's name; `-`, `.` and `/` become `_`. Arguments are given by
+keyword, or by position in the order of the schema's `properties`. A missing or unknown argument
+is a `TypeError` in the program and is not sent out. A tool that fails raises an exception the
+program may catch; a call the policy denies ends the program, whatever it would catch.
+
+The answer is `final_return_value` after the last statement, else the value of the last statement
+that is an expression, else `None`.
+
+```python
+orders = [{"id": 7, "total": 12.5}, {"id": 9, "total": 80.0}]
+large = sorted((o for o in orders if o["total"] > 10), key=lambda o: -o["total"])
+final_return_value = [f"#{o['id']}: {o['total']:.2f}" for o in large]
+# -> ["#9: 80.00", "#7: 12.50"]
+```
+
+## Statements
+
+Assignment (several targets, unpacking, augmented, annotated, to items, slices and fields), `del`,
+`if`, `for` and `while` with `else`, `break`, `continue`, `pass`, `try` with `except`, `else` and
+`finally`, `raise`, `assert`, `match`, `def` with `return`, `global`, `nonlocal`, `import` of the
+modules below.
+
+`class` declares data: a pydantic model, an enum, a dataclass, an exception. It has fields and
+members, no methods. The only decorator is `@dataclass`.
+
+Not there: `with`, `async`, `await`, generator functions (`yield`), other decorators, `import *`,
+`eval` and its kin, and every name that begins with two underscores. A program that uses them is
+refused before it runs, with the line.
+
+```python
+from enum import Enum
+
+class Size(str, Enum):
+    SMALL = "small"
+    LARGE = "large"
+
+def classify(amount):
+    return Size.LARGE if amount > 10 else Size.SMALL
+
+found = {}
+for amount in [3, 30, 300]:
+    found.setdefault(classify(amount).value, []).append(amount)
+final_return_value = found
+# -> {"small": [3], "large": [30, 300]}
+```
+
+## Expressions
+
+All literals, f-strings with format specs, displays, comprehensions, generator expressions,
+`lambda`, all operators but `@`, chained comparisons, conditional expressions, `:=`, slices,
+calls with `*` and `**`, attributes of data. There are no complex numbers.
+
+```python
+import json, re
+
+text = "Invoice 2024-117: EUR 99.50, due 2024-06-01"
+match = re.search(r"(?P<currency>[A-Z]{3}) (?P<amount>[0-9.]+)", text)
+final_return_value = json.dumps({"amount": float(match["amount"]), "in": match.group("currency")})
+# -> '{"amount": 99.5, "in": "EUR"}'
+```
+
+## Labels
+
+A number, text or date is one value with one label. Lists, tuples, dicts and sets keep the labels
+of each element; the label of the whole joins them all, and an element that is taken out joins
+its own, the container's and the index's. What orders or selects elements (`sorted`, `max`,
+`remove`, `filter`) labels the outcome with all it compared. Functions that only move elements
+(`zip`, `enumerate`, `reversed`, `list`, `dict.items`, `append`, `extend`, `update`) keep them
+apart. What `json.loads`, `split` or `re` make of a text has the text's label throughout.
+
+## Differences from Python
+
+- Time stands still: `datetime.now()` and `date.today()` are the instant of the request, in UTC.
+  Naive values read as UTC wherever an instant is needed.
+- `random` is seeded per run and goes on where it was after a restart; its sequences are not those
+  of Python. A seed must not derive from labelled data.
+- Regular expressions run on RE2, in time linear in the text. Look-around, back-references,
+  conditional, atomic and possessive groups, and counts above 1000 raise `re.error` and say so.
+  `\\b` and `\\B` know ASCII letters only. Where one position has an empty and a longer match,
+  `findall`, `split` and `sub` may find only the empty one.
+- `strptime` takes each directive once; `encode` and `decode` know UTF-8, UTF-16, UTF-32, ASCII,
+  Latin-1 and CP1252.
+- `print` writes to a bounded list for the operator.
+- `repr` of functions and iterators has no address.
+- `str.format` reaches items (`{0[key]}`), fields of the program's own records and parts of dates
+  (`{0.year}`), nothing else.
+- `map`, `filter` and most of `itertools` are generators; `finditer` and `tee` work ahead.
+- Sets keep insertion order. `hash`, `id`, `vars`, `dir` and `super` do not exist.
+
+## Limits
+
+A program that reaches a limit ends; it cannot catch that. Sizes are checked before anything is
+built.
+
+| limit | default | |
+|---|---|---|
+"""
+
+
+def _programs() -> str:
+    lines = ["# Programs", _NOTE, _PROGRAMS.rstrip()]
+    notes = _field_docs(Limits)
+    for one in dataclasses.fields(Limits):
+        about = notes.get(one.name, "")
+        lines.append(_cells(f"`{one.name}`", f"{one.default:,}", about))
+    lines += ["", "## Built-ins", "", "| | |", "|---|---|"]
+    plain = {name: one for name, one in BUILTINS.items() if name not in EXCEPTIONS}
+    lines += [_cells(f"`{name}`", _native_note(one)) for name, one in sorted(plain.items())]
+    names = sorted(name for name in BUILTINS if name in EXCEPTIONS)
+    lines += ["", "Exceptions: " + ", ".join(f"`{name}`" for name in names) + "."]
+    lines += ["", "## Methods"]
+    for kind in _TYPES_WITH_METHODS:
+        lines += ["", f"### `{kind}`", "", "| | |", "|---|---|", *_methods(kind)]
+    lines += ["", "## Modules"]
+    for module, members in sorted(MODULES.items()):
+        lines += ["", f"### `{module}`", "", "| | |", "|---|---|"]
+        lines += [_cells(f"`{name}`", _native_note(one)) for name, one in sorted(members.items())]
+    return "\n".join(lines) + "\n"
+
+
+_TYPES_WITH_METHODS = (
+    "str",
+    "bytes",
+    "int",
+    "float",
+    "list",
+    "tuple",
+    "range",
+    "dict",
+    "set",
+    "frozenset",
+    "collections.Counter",
+    "collections.OrderedDict",
+    "collections.defaultdict",
+    "collections.deque",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.time",
+    "datetime.timedelta",
+    "datetime.timezone",
+    "re.Pattern",
+    "re.Match",
+)
+
+
+def _methods(kind: str) -> Iterator[str]:
+    own = {name for name in NATIVES if name.startswith(f"{kind}.")}
+    if kind.startswith("collections.") and kind != "collections.deque":
+        own = {name for name in own if f"dict.{name.rpartition('.')[2]}" not in NATIVES}
+        yield _cells("", "All methods of `dict`.")
+    for name in sorted(own):
+        if (last := name.rpartition(".")[2]).isidentifier():
+            yield _cells(f"`{last}`", _first_line(inspect.getdoc(NATIVES[name].fn)))
+
+
+def _native_note(member: Member) -> str:
+    if member.kind == "marker":
+        return "For annotations."
+    if member.kind == "prelude":
+        return _prelude_notes()[member.name]
+    if native := NATIVES.get(member.name):
+        return _first_line(inspect.getdoc(native.fn))
+    if member.name in EXCEPTIONS:
+        return f"An exception, a kind of `{EXCEPTIONS[member.name]}`."
+    return "A type."
+
+
+def _prelude_notes() -> dict[str, str]:
+    """What the functions of the prelude do, by name."""
+    found: dict[str, str] = {}
+    for path in sorted((_SOURCE / "dual/prelude").glob("[!_]*.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                found[node.name] = _first_line(ast.get_docstring(node))
+    return found
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").partition("\n\n")[0].replace("\n", " ")
 
 
 # settings

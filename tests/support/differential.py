@@ -67,10 +67,10 @@ def theirs(source: str) -> Outcome:
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            exec(compile(source, "<generated>", "exec"), space)
+            exec(compile(source, "<generated>", "exec", dont_inherit=True), space)
     except SyntaxError:
         return "refused", "syntax"
-    except Exception as error:  # noqa: BLE001 - whatever the program raises
+    except Exception as error:
         return "raised", (type(error).__name__, str(error))
     return "value", space.get("final_return_value")
 
@@ -98,8 +98,5 @@ def difference(source: str) -> str | None:
     there = theirs(source)
     if here[0] != there[0]:
         return f"here {here}, CPython {there}"
-    if here[0] == "raised":
-        equal = here[1] == there[1]
-    else:
-        equal = same(here[1], there[1])
+    equal = here[1] == there[1] if here[0] == "raised" else same(here[1], there[1])
     return None if equal else f"here {here}, CPython {there}"

@@ -642,6 +642,7 @@ collections.Counter("ab") | collections.Counter("bb")
 -collections.Counter(a=1, b=-1)
 (lambda d: (d["x"].append(1), d)[-1])(collections.defaultdict(list))
 collections.defaultdict(5)
+collections.defaultdict(int).default_factory is int
 collections.Counter("ab")["z"]
 """.strip().splitlines(),
     "itertools": r"""

@@ -101,7 +101,9 @@ class Generator:
             case 0 | 1 | 2:
                 return f"({e('int', level)} {self.pick('+', '-', '*')} {e('int', level)})"
             case 3:
-                return f"({e('int', level)} {self.pick('//', '%', '&', '|', '^')} {e('int', level)})"
+                return (
+                    f"({e('int', level)} {self.pick('//', '%', '&', '|', '^')} {e('int', level)})"
+                )
             case 4:
                 return f"len({e(self.pick('list', 'str', 'dict', 'set', 'tuple', 'texts'), level)})"
             case 5:
@@ -182,7 +184,11 @@ class Generator:
                     return f'f"<{{{self.pick(*names)}{conversion}}}>"'
                 return self.literal("str")
             case 11:
-                return f"({e('str', level)} % ())" if self.chance(20) else f"('%s' % {e('int', level)})"
+                return (
+                    f"({e('str', level)} % ())"
+                    if self.chance(20)
+                    else f"('%s' % {e('int', level)})"
+                )
             case 12:
                 return f"{e('texts', level)}[{self.choices.randint(-2, 2)}]"
         return self.literal("str")
@@ -195,7 +201,8 @@ class Generator:
                 op = self.pick("<", "<=", ">", ">=", "==", "!=")
                 return f"({e(kind, level)} {op} {e(kind, level)})"
             case 1:
-                return f"({e('int', level)} {self.pick('in', 'not in')} {e(self.pick('list', 'set'), level)})"
+                op, held = self.pick("in", "not in"), self.pick("list", "set")
+                return f"({e('int', level)} {op} {e(held, level)})"
             case 2:
                 return f"({e('str', level)} in {e(self.pick('str', 'texts', 'dict'), level)})"
             case 3:
@@ -205,9 +212,11 @@ class Generator:
             case 5:
                 return f"({e('int', level)} < {e('int', level)} <= {e('int', level)})"
             case 6:
-                return f"{self.pick('any', 'all')}(x > {self.choices.randint(0, 5)} for x in {e('list', level)})"
+                bound = self.choices.randint(0, 5)
+                return f"{self.pick('any', 'all')}(x > {bound} for x in {e('list', level)})"
             case 7:
-                return f"isinstance({e(None, level)}, {self.pick('int', 'str', '(list, dict)', 'float')})"
+                cls = self.pick("int", "str", "(list, dict)", "float")
+                return f"isinstance({e(None, level)}, {cls})"
             case 8:
                 return f"({e(None, level)} is {self.pick('None', 'not None')})"
         return self.literal("bool")
@@ -218,13 +227,17 @@ class Generator:
             case 0:
                 return f"({e('list', level)} + {e('list', level)})"
             case 1:
-                return f"[x {self.pick('+', '*', '-')} {e('int', level)} for x in {e('list', level)}]"
+                return (
+                    f"[x {self.pick('+', '*', '-')} {e('int', level)} for x in {e('list', level)}]"
+                )
             case 2:
-                return f"[x for x in {e('list', level)} if x {self.pick('>', '<', '!=')} {e('int', 3)}]"
+                op = self.pick(">", "<", "!=")
+                return f"[x for x in {e('list', level)} if x {op} {e('int', 3)}]"
             case 3:
                 return f"sorted({e(self.pick('list', 'set'), level)}, reverse={e('bool', 3)})"
             case 4:
-                return f"sorted({e('list', level)}, key=lambda k: {self.pick('-k', 'k % 3', 'abs(k)')})"
+                key = self.pick("-k", "k % 3", "abs(k)")
+                return f"sorted({e('list', level)}, key=lambda k: {key})"
             case 5:
                 return f"{e('list', level)}[{self.slice()}]"
             case 6:
@@ -305,9 +318,21 @@ class Generator:
 
     def statement(self) -> None:
         forms = [
-            self.assign, self.assign, self.assign, self.assign, self.augment, self.condition,
-            self.loop, self.guarded, self.mutate, self.unpack, self.define, self.repeat,
-            self.matching, self.closure, self.chained,
+            self.assign,
+            self.assign,
+            self.assign,
+            self.assign,
+            self.augment,
+            self.condition,
+            self.loop,
+            self.guarded,
+            self.mutate,
+            self.unpack,
+            self.define,
+            self.repeat,
+            self.matching,
+            self.closure,
+            self.chained,
         ]
         if self.tools:
             forms += [self.call_tool, self.call_tool, self.call_tool]
@@ -347,7 +372,9 @@ class Generator:
         if not names or (self.in_function and kind != "list"):
             self.assign()
             return
-        op = {"set": self.pick("|=", "&="), "int": self.pick("+=", "-=", "//=", "|=")}.get(kind, "+=")
+        op = {"set": self.pick("|=", "&="), "int": self.pick("+=", "-=", "//=", "|=")}.get(
+            kind, "+="
+        )
         self.emit(f"{self.pick(*names)} {op} {self.expression(kind, 1)}")
 
     def condition(self) -> None:
@@ -369,7 +396,10 @@ class Generator:
             head, kind = f"for {name} in list({self.expression('list', 1)}):", "int"
         elif form == 2:
             other = self.fresh("k")
-            head, kind = f"for {other}, {name} in list({self.expression('dict', 1)}.items()):", "int"
+            head, kind = (
+                f"for {other}, {name} in list({self.expression('dict', 1)}.items()):",
+                "int",
+            )
         elif form == 3:
             other = self.fresh("n")
             head, kind = f"for {other}, {name} in enumerate({self.expression('str', 1)}):", "str"
@@ -422,7 +452,9 @@ class Generator:
         self.body()
         if self.chance(40):
             self.depth += 1
-            error = self.pick("ValueError('bad')", "KeyError('k')", "TypeError", "RuntimeError('x', 1)")
+            error = self.pick(
+                "ValueError('bad')", "KeyError('k')", "TypeError", "RuntimeError('x', 1)"
+            )
             self.emit(f"if {self.expression('bool', 2)}: raise {error}")
             self.depth -= 1
         name = self.fresh("e")
@@ -512,7 +544,7 @@ class Generator:
         outer = dict(self.variables)
         outer_function, self.in_function = self.in_function, True
         loops, self.in_loop = self.in_loop, 0
-        self.variables = {param: "int" for param in params}
+        self.variables = dict.fromkeys(params, "int")
         self.depth += 1
         value = self.expression("int")
         self.emit(f"if {self.expression('bool', 1)}:")

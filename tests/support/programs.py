@@ -8,6 +8,7 @@ from typing import Any
 from interlock.dual.compile import compile_program
 from interlock.dual.events import Event, Finished, Options, Pending, Request, Stopped
 from interlock.dual.machine import Machine
+from interlock.dual.plain import plain
 from interlock.dual.program import ToolSig
 from interlock.policy.model import Labels
 
@@ -66,8 +67,6 @@ def finish(machine: Machine, answer: Answer | None = None) -> tuple[Event, list[
 
 def value_of(source: str, **keywords: Any) -> Any:
     """The plain value a program without calls ends with."""
-    from interlock.dual.plain import plain
-
     event, _ = finish(begin(source, **keywords))
     assert isinstance(event, Finished), event
     return plain(event.value)[0]

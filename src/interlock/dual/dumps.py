@@ -127,22 +127,7 @@ class Encoder:
                 return [_RANGE, *[self.encode(part) for part in parts]]
             case NamedKey():
                 return [_NAMED, item.kind, item.name]
-            case dt.datetime():
-                return [_ZONED, item.isoformat(), item.fold]
-            case dt.date():
-                return [_DATE, item.isoformat()]
-            case dt.time():
-                return [_TIME, item.isoformat(), item.fold]
-            case dt.timedelta():
-                return [_SPAN, item.days, item.seconds, item.microseconds]
-            case dt.timezone():
-                offset = item.utcoffset(None)
-                name = item.tzname(None)
-                return [_ZONE, offset.days, offset.seconds, offset.microseconds, name]
-            case _ if item is Ellipsis:
-                return [_ELLIPSIS]
-        message = f"cannot store `{type(item).__name__}`"
-        raise TypeError(message)
+        return _host_scalar(item)
 
     def finish(self) -> list[Any]:
         """The table of everything that was referred to."""
@@ -159,6 +144,25 @@ class Encoder:
         number = _CLASS_NUMBER[type(item)]
         state = [self.encode(getattr(item, name)) for name in item.STATE]
         return [number, item.mark.number, *state]
+
+
+def _host_scalar(item: Any) -> Any:  # noqa: ANN401 - see `Encoder.encode`
+    match item:
+        case dt.datetime():
+            return [_ZONED, item.isoformat(), item.fold]
+        case dt.date():
+            return [_DATE, item.isoformat()]
+        case dt.time():
+            return [_TIME, item.isoformat(), item.fold]
+        case dt.timedelta():
+            return [_SPAN, item.days, item.seconds, item.microseconds]
+        case dt.timezone():
+            offset = item.utcoffset(None)
+            return [_ZONE, offset.days, offset.seconds, offset.microseconds, item.tzname(None)]
+        case _ if item is Ellipsis:
+            return [_ELLIPSIS]
+    message = f"cannot store `{type(item).__name__}`"
+    raise TypeError(message)
 
 
 def _text(text: str) -> Any:  # noqa: ANN401 - plain data

@@ -18,7 +18,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from interlock.dual.errors import BranchDenied, LimitExceeded, ProgramExit, Raise, RunError
+from interlock.dual.errors import (
+    BranchDenied,
+    LimitExceeded,
+    ProgramExit,
+    Raise,
+    RunError,
+    RunErrorKind,
+)
 from interlock.dual.events import (
     Event,
     Finished,
@@ -32,6 +39,7 @@ from interlock.dual.events import (
 from interlock.dual.frames import Frame
 from interlock.dual.library import Library, library
 from interlock.dual.limits import ELEMENT_BYTES
+from interlock.dual.lineage import Lineage, trace_back
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env
 from interlock.dual.ops.attributes import get_attribute, member_value
@@ -98,6 +106,8 @@ class Machine:
         """Requests made so far."""
         self.requests: dict[int, Request] = {}
         """All requests so far, for lineage; their argument values included."""
+        self.contexts: dict[int, str] = {}
+        """Names of context variables by source number."""
         self.waiting: dict[int, Mark] = {}
         """Numbers of the requests without a result, and what their arguments derive from."""
         self.event: Event | None = None
@@ -128,6 +138,8 @@ class Machine:
 
     def define(self, name: str, data: Any, labels: Labels, source: int | None = None) -> None:  # noqa: ANN401 - JSON
         """Binds a context variable of plain JSON data before the program runs."""
+        if source is not None:
+            self.contexts[source] = name
         self.variables[name] = lift(data, self.mark(labels, source), self.env.meter)
 
     def mark(self, labels: Labels, source: int | None = None) -> Mark:
@@ -400,7 +412,7 @@ class Machine:
             ops = frame.ops
             count = 0
             try:
-                for count in range(1, limit - meter.steps + 1):
+                for count in range(1, limit - meter.steps + 1):  # noqa: B007 - charged below
                     pc = frame.pc
                     frame.pc = pc + 1
                     handler, arg = ops[pc]
@@ -483,7 +495,7 @@ class Machine:
 
     def _stop(
         self,
-        kind: Any,
+        kind: RunErrorKind,
         type_name: str,
         message: str,
         mark: Mark,
@@ -543,6 +555,8 @@ class Machine:
         self.requests[request.no] = request
         self.waiting[request.no] = marks.join(marks.join_all(deep.values()), control)
         self.event = Pending((request,))
+        # A stored run begins without caches; so does this one, and both count the same steps.
+        marks.epoch += 1
         return True
 
     def _reads(
@@ -575,6 +589,10 @@ class Machine:
             self.frame.stack.append(lift(data, mark, self.env.meter))
         except LimitExceeded as error:
             self._stop("limit", error.what, error.message, mark)
+
+    def lineage(self, request: Request) -> Lineage:
+        """Which results put which labels on the call's arguments, through which lines."""
+        return trace_back(request, list(self.trace), self.stores, self.requests, self.contexts)
 
     def _answered(self, no: int) -> Mark:
         before = self.waiting.pop(no)

@@ -78,6 +78,7 @@ def write(machine: "Machine") -> bytes:
         "random": machine.env.rng.state,
         "debug": [machine.env.debug, machine.env.debug_chars],
         "traced": machine.traced,
+        "contexts": {str(number): name for number, name in machine.contexts.items()},
     }
     return pack(data)
 
@@ -202,6 +203,7 @@ def _restore(
     machine.env.rng.state = stored["random"]
     machine.env.debug, machine.env.debug_chars = stored["debug"]
     machine.traced = stored["traced"]
+    machine.contexts = {int(number): name for number, name in stored["contexts"].items()}
     machine.recall(
         [(line, marks[mark]) for line, mark in stored["branches"]],
         [

@@ -455,7 +455,7 @@ class ExcObj(HeapObj):
     STATE = ("type_name", "args", "cls", "cause", "line", "frames")
     IS_CONTAINER = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as the codec calls it
         self,
         type_name: str,
         args: list[Value],

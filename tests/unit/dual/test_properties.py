@@ -15,6 +15,7 @@ from tests.support.differential import difference
 from tests.support.program_strategies import programs
 from tests.support.programs import begin, finish, tagged, tool
 
+from interlock.dual.dumps import StateError
 from interlock.dual.errors import ProgramError
 from interlock.dual.events import Event, Finished, Options, Pending, Request, Stopped
 from interlock.dual.limits import Limits
@@ -26,7 +27,7 @@ TOOLS = tuple(tool(f"fetch_{kind}", "x") for kind in ("int", "str", "list", "dic
 LIMITS = Limits(steps=100_000)
 SECRET = "secret"
 EXAMPLES = settings(
-    max_examples=400,
+    max_examples=120,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example],
 )
@@ -121,12 +122,11 @@ def test_a_results_content_changes_nothing_unlabelled_unless_the_program_branche
             if not labels.tags.contains(SECRET):
                 twin = second.machine.namespace()[name]  # type: ignore[union-attr]
                 assert plain(value) == plain(twin), name
-    for end in failed:
+    for _ in failed:
         if len(first.calls) != len(second.calls) or len(failed) == 1:
             # Only the secret can have made one of them fail; the error says so.
             assert any(
-                isinstance(e, Stopped) and e.error.mark.labels.tags.contains(SECRET)
-                for e in failed
+                isinstance(e, Stopped) and e.error.mark.labels.tags.contains(SECRET) for e in failed
             )
 
 
@@ -193,7 +193,7 @@ def _carries(labels: Labels, sources: frozenset[int], given: dict[int, Labels]) 
         assert labels.consumers.subset(held.consumers)
 
 
-@settings(parent=EXAMPLES, max_examples=1500)
+@settings(parent=EXAMPLES, max_examples=400)
 @given(programs())
 def test_programs_end_as_they_do_in_cpython(source: str) -> None:
     assert difference(source) is None
@@ -232,8 +232,6 @@ def _outcome(trace: Trace) -> Any:
 
 
 def test_a_dump_that_is_damaged_is_refused() -> None:
-    from interlock.dual.dumps import StateError
-
     machine = begin("x = fetch_int(x=1)", tools=TOOLS)
     machine.run()
     data = machine.dump()

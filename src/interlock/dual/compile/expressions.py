@@ -65,7 +65,10 @@ def emit_expression(b: Builder, node: ast.expr) -> None:
 
 
 def _constant(b: Builder, node: ast.Constant) -> None:
-    b.emit("CONST", Value(node.value), node)
+    value = node.value
+    if isinstance(value, complex):  # the guard refused it
+        raise b.unsupported(node, "complex numbers are")
+    b.emit("CONST", Value(value), node)
 
 
 def _name(b: Builder, node: ast.Name) -> None:

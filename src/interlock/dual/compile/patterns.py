@@ -57,7 +57,7 @@ def _pattern(b: Builder, node: ast.pattern, values: _Values, captures: list[str]
             return ("is", Value(node.value))
         case ast.MatchAs(pattern=None):
             return ("any", _capture(node.name, captures))
-        case ast.MatchAs(pattern=inner):
+        case ast.MatchAs(pattern=ast.pattern() as inner):
             part = _pattern(b, inner, values, captures)
             return ("as", part, _capture(node.name, captures))
         case ast.MatchOr():

@@ -70,7 +70,7 @@ def _capture(scope: Scope, name: str) -> bool:
     if scope.kind == "module" or name in scope.globals:
         return False
     if name in scope.bound and name not in scope.nonlocals:
-        return scope.kind != "module"
+        return True
     crossed: list[Scope] = []
     current = scope
     while current.parent is not None:

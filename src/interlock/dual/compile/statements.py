@@ -219,41 +219,45 @@ def _for(b: Builder, node: ast.For) -> None:
 
 def _leave(b: Builder, kind: str, loop: Block | None, blocks: Sequence[Block]) -> None:
     """Emits an early exit through the blocks; a returned value is on top of the stack."""
-    for position in range(len(blocks) - 1, -1, -1):
-        block = blocks[position]
+    for block in reversed(blocks):
         if block is loop:
             break
-        match block.kind:
-            case "try":
-                b.emit("POP_TRY")
-            case "handler":
-                b.emit("POP_EXCEPT")
-                if block.variable is not None:
-                    b.emit("CONST", Value(None))
-                    b.store(block.variable)
-            case "finally-body":
-                for _ in range(2):
-                    if kind == "return":
-                        b.emit("SWAP")
-                    b.emit("POP")
-            case "subject":
-                if kind == "return":
-                    b.emit("SWAP")
-                b.emit("POP")
-            case "finally":
-                b.emit("POP_TRY")
-                if kind != "return":
-                    b.emit("CONST", Value(None))
-                if (kind, loop) not in block.exits:
-                    block.exits.append((kind, loop))
-                number = _FIRST_EXIT + block.exits.index((kind, loop))
-                b.emit("CONST", Value(number))
-                b.emit("JUMP", block.target)
-                return
+        if block.kind == "finally":
+            _leave_to_finally(b, kind, loop, block)
+            return
+        _undo(b, kind, block)
     if kind == "return":
         b.emit("RETURN")
     elif loop is not None:
         b.emit("JUMP", loop.on_break if kind == "break" else loop.on_continue)
+
+
+def _undo(b: Builder, kind: str, block: Block) -> None:
+    """What leaving one block takes back."""
+    if block.kind == "try":
+        b.emit("POP_TRY")
+    elif block.kind == "handler":
+        b.emit("POP_EXCEPT")
+        if block.variable is not None:
+            b.emit("CONST", Value(None))
+            b.store(block.variable)
+            b.delete(block.variable)
+    else:
+        for _ in range({"finally-body": 2, "subject": 1}.get(block.kind, 0)):
+            if kind == "return":
+                b.emit("SWAP")
+            b.emit("POP")
+
+
+def _leave_to_finally(b: Builder, kind: str, loop: Block | None, block: Block) -> None:
+    """The rest of the exit follows the `finally` suite; see `_try_finally`."""
+    b.emit("POP_TRY")
+    if kind != "return":
+        b.emit("CONST", Value(None))
+    if (kind, loop) not in block.exits:
+        block.exits.append((kind, loop))
+    b.emit("CONST", Value(_FIRST_EXIT + block.exits.index((kind, loop))))
+    b.emit("JUMP", block.target)
 
 
 def _break(b: Builder, node: ast.Break) -> None:

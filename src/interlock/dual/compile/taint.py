@@ -7,7 +7,16 @@ that condition, also in the branch not taken. Source: gateway.md 11.9.
 import ast
 from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["MUTATORS", "assigned", "escapes", "has_call", "has_effects", "mutated", "names_read", "root_name"]
+__all__ = [
+    "MUTATORS",
+    "assigned",
+    "escapes",
+    "has_call",
+    "has_effects",
+    "mutated",
+    "names_read",
+    "root_name",
+]
 
 MUTATORS = frozenset(
     {

@@ -20,7 +20,7 @@ from interlock.dual.lib.access import (
 )
 from interlock.dual.lib.display import repr_text
 from interlock.dual.lib.sequences import shape
-from interlock.dual.marks import NEUTRAL
+from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native, Random
 from interlock.dual.ops.iterate import length
 from interlock.dual.ops.types import shown_type
@@ -197,12 +197,25 @@ def _sample(env: Env, args: Args, kwargs: Kwargs) -> Value:
     value = optional(source)
     if isinstance(value.data, (SetObj, DictObj)):
         fail("TypeError", "Population must be a sequence.  For dicts or sets, use sorted(d).")
-    elements = _sequence(env, value)
     k = index_of(optional(count))
-    if not 0 <= k <= len(elements):
+    size = length(value.data)
+    if size is not None and not 0 <= k <= size:
         fail("ValueError", "Sample larger than population or is negative")
+    if isinstance(value.data, RangeObj) and 4 * k < len(value.data.span):
+        return _sample_range(env, value.data.span, k, joined(env, (value, optional(count))))
+    elements = _sequence(env, value)
     _shuffled(env, elements)
     return list_of(env, elements[:k], env.deep(optional(count)))
+
+
+def _sample_range(env: Env, span: range, k: int, mark: Mark) -> Value:
+    """A few numbers of a range that may be enormous."""
+    env.meter.elements(2 * k)
+    env.meter.work(k)
+    rng, chosen = _fork(env), dict[int, None]()
+    while len(chosen) < k:
+        chosen[span[rng.below(len(span))]] = None
+    return list_of(env, [Value(number, mark) for number in chosen], mark)
 
 
 def _shuffle(env: Env, args: Args, kwargs: Kwargs) -> Value:

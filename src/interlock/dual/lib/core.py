@@ -24,6 +24,7 @@ from interlock.dual.lib.access import (
 from interlock.dual.lib.conversions import own_mark
 from interlock.dual.lib.display import ascii_text, format_text, repr_text, str_text
 from interlock.dual.lib.ordering import extreme_of, order_of
+from interlock.dual.lib.sequences import shape
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native
 from interlock.dual.ops.arithmetic import binary
@@ -239,8 +240,7 @@ def _sort_list(env: Env, args: Args, kwargs: Kwargs) -> Value:
     order = order_of(env, keys, reverse=_downwards(args[2]))
     mark = joined(env, args)
     target.items[:] = [target.items[position] for position in order]
-    target.mark = env.marks.join(target.mark, mark)
-    env.touched(target)
+    shape(env, target, mark)
     return NONE
 
 
@@ -328,8 +328,7 @@ def _sort(env: Env, args: Args, kwargs: Kwargs) -> Value:
     order = order_of(env, target.items, reverse=_downwards(reverse))
     mark = joined(env, (*args, *kwargs.values()))
     target.items[:] = [target.items[position] for position in order]
-    target.mark = env.marks.join(target.mark, mark)
-    env.touched(target)
+    shape(env, target, mark)
     return NONE
 
 

@@ -163,7 +163,7 @@ def _percent_fields(template: str) -> Iterator[str | _Percent]:
         if found is None or not found["type"]:
             raise FormatError("ValueError", "incomplete format")
         kind = found["type"]
-        if kind == "%":
+        if found[0] == "%%":
             yield "%"
         elif kind not in _INTEGERS | _REALS | _TEXTS:
             raise FormatError(

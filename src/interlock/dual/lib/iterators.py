@@ -70,7 +70,9 @@ def _zip(env: Env, args: Args, kwargs: Kwargs) -> Value:
         if name != "strict":
             fail("TypeError", f"zip() got an unexpected keyword argument '{name}'")
     sources = [make_iter(env, arg) for arg in args]
-    return Value(IterObj("zip", sources, 0, [Value(bool(strict and strict.data))]))
+    checks = Value(bool(strict and strict.data), NEUTRAL if strict is None else strict.mark)
+    mark = env.marks.join_all(_shape_of(env, source) for source in sources)
+    return Value(IterObj("zip", sources, 0, [checks]), mark)
 
 
 def _zip_step(env: Env, iterator: IterObj) -> Value | None:
@@ -95,13 +97,15 @@ def _zip_step(env: Env, iterator: IterObj) -> Value | None:
 
 
 def _check_strict(env: Env, iterator: IterObj, ended: int) -> None:
+    mark = env.marks.join_all(_shape_of(env, source) for source in iterator.sources)
+    mark = env.marks.join(mark, iterator.state[0].mark)
     if ended:
         earlier = "argument 1" if ended == 1 else f"arguments 1-{ended}"
-        fail("ValueError", f"zip() argument {ended + 1} is shorter than {earlier}")
+        fail("ValueError", f"zip() argument {ended + 1} is shorter than {earlier}", mark)
     for number in range(1, len(iterator.sources)):
         if _next(env, iterator.sources[number]) is not None:
             earlier = "argument 1" if number == 1 else f"arguments 1-{number}"
-            fail("ValueError", f"zip() argument {number + 1} is longer than {earlier}")
+            fail("ValueError", f"zip() argument {number + 1} is longer than {earlier}", mark)
 
 
 def _enumerate(env: Env, args: Args, kwargs: Kwargs) -> Value:
@@ -109,8 +113,8 @@ def _enumerate(env: Env, args: Args, kwargs: Kwargs) -> Value:
     source, start = bind("enumerate", args, kwargs, ("iterable", "start"), required=1)
     first = index_of(start) if start is not None else 0
     mark = NEUTRAL if start is None else start.mark
-    made = IterObj("enumerate", [make_iter(env, optional(source))], 0, [Value(first, mark)])
-    return Value(made)
+    inner = make_iter(env, optional(source))
+    return Value(IterObj("enumerate", [inner], 0, [Value(first, mark)]), _shape_of(env, inner))
 
 
 def _enumerate_step(env: Env, iterator: IterObj) -> Value | None:
@@ -174,7 +178,9 @@ def _product(env: Env, args: Args, kwargs: Kwargs) -> Value:
     pools = [_pool(env, arg) for arg in args] * times
     bits = sum(len(_pool_of(pool)).bit_length() for pool in pools)
     env.meter.integer(bits)
-    return Value(IterObj("itertools.product", pools), _count_mark(env, repeat))
+    mark = env.marks.join_all(_shape_of(env, pool) for pool in pools)
+    mark = env.marks.join(mark, _count_mark(env, repeat))
+    return Value(IterObj("itertools.product", pools), mark)
 
 
 def _count_mark(env: Env, count: Value | None) -> Mark:
@@ -214,7 +220,8 @@ def _combinatorial(kind: str, doc: str) -> Native:
             fail("ValueError", "r must be non-negative")
         env.meter.elements(min(taken, length + 1))
         state = [Value(taken)]
-        return Value(IterObj(kind, [pool], 0, state), _count_mark(env, size))
+        mark = env.marks.join(_shape_of(env, pool), _count_mark(env, size))
+        return Value(IterObj(kind, [pool], 0, state), mark)
 
     native.__doc__ = doc
     return Native(fn=native, marks="own")
@@ -321,7 +328,7 @@ def _repeat(env: Env, args: Args, kwargs: Kwargs) -> Value:
     limit = times if times is not None else Value(-1)
     if times is not None:
         limit = Value(max(0, index_of(times)), times.mark)
-    return Value(IterObj("itertools.repeat", [optional(value)], 0, [limit]))
+    return Value(IterObj("itertools.repeat", [optional(value)], 0, [limit]), limit.mark)
 
 
 def _repeat_step(env: Env, iterator: IterObj) -> Value | None:
@@ -337,14 +344,17 @@ def _chain(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """The elements of one iterable after those of another."""
     if kwargs:
         fail("TypeError", "chain() takes no keyword arguments")
-    return Value(IterObj("itertools.chain", [make_iter(env, arg) for arg in args]))
+    sources = [make_iter(env, arg) for arg in args]
+    mark = env.marks.join_all(_shape_of(env, source) for source in sources)
+    return Value(IterObj("itertools.chain", sources), mark)
 
 
 def _chain_from_iterable(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """The elements of all iterables of an iterable."""
     plain_args("chain.from_iterable", args, kwargs, 1, 1)
     sources = [make_iter(env, element) for element in drain(env, args[0])]
-    return Value(IterObj("itertools.chain", sources), own_mark(env, args[0]))
+    mark = env.marks.join_all(_shape_of(env, source) for source in sources)
+    return Value(IterObj("itertools.chain", sources), env.marks.join(mark, own_mark(env, args[0])))
 
 
 def _chain_step(env: Env, iterator: IterObj) -> Value | None:

@@ -56,11 +56,14 @@ def _dict(args: Args, method: str) -> DictObj:
 def _keys_mark(env: Env, receiver: Value, found: DictObj) -> Mark:
     """What the presence of any key derives from."""
     mark = env.marks.join(receiver.mark, found.mark)
-    if env.marks.pure:
+    whole = env.deep(receiver)
+    if mark is whole:
         return mark
     work_on(env, len(found.entries), 64)
     for key, _ in found.entries.values():
         mark = env.marks.join(mark, env.deep(key))
+        if mark is whole:
+            break
     return mark
 
 
@@ -138,10 +141,11 @@ def _pop(env: Env, args: Args, kwargs: Kwargs) -> Value:
 def _pop_item(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Removes and returns the last key and item."""
     found = _dict(args, "popitem")
-    first = False
+    first, choice = False, NEUTRAL
     if found.kind == "collections.OrderedDict":
         (last,) = bind("popitem", args[1:], kwargs, ("last",))
         first = last is not None and not last.data
+        choice = NEUTRAL if last is None else last.mark
     else:
         plain_args(f"{shown_type(found)}.popitem", args[1:], kwargs, 0, 0)
     if not found.entries:
@@ -149,11 +153,12 @@ def _pop_item(env: Env, args: Args, kwargs: Kwargs) -> Value:
     filed = next(iter(found.entries)) if first else next(reversed(found.entries))
     key, item = found.entries.pop(filed)
     pair = (
-        taken(env.marks, args[0], key),
-        taken(env.marks, args[0], item, env.deep(key)),
+        taken(env.marks, args[0], key, choice),
+        taken(env.marks, args[0], item, env.marks.join(choice, env.deep(key))),
     )
-    env.touched(found)
-    return Value(TupleObj(pair), args[0].mark)
+    mark = env.marks.join(args[0].mark, choice)
+    shape(env, found, mark)
+    return Value(TupleObj(pair), mark)
 
 
 def _update(env: Env, args: Args, kwargs: Kwargs) -> Value:
@@ -275,7 +280,7 @@ def _move_to_end(env: Env, args: Args, kwargs: Kwargs) -> Value:
         found.entries.clear()
         found.entries[filed] = entry
         found.entries.update(rest)
-    shape(env, found, joined(env, args[1:]))
+    shape(env, found, joined(env, (*args[1:], *kwargs.values())))
     return NONE
 
 

@@ -61,7 +61,7 @@ FLAGS = {
 _MAX_PATTERN_CHARS = 4_000
 _MAX_PROGRAM = 20_000
 _MAX_MEMORY_BYTES = 4 << 20
-_CHARS_PER_STEP = 2048
+_CHARS_PER_STEP = 4096
 _NULL = (-1, -1)
 
 Spans = tuple[tuple[int, int], ...]

@@ -35,11 +35,24 @@ from interlock.dual.values import (
     taken,
 )
 
-__all__ = ["NATIVES", "shape"]
+__all__ = ["NATIVES", "grown", "shape"]
 
 
 def shape(env: Env, container: HeapObj, mark: Mark) -> None:
-    """Notes that which elements `container` has, or their order, derives from `mark`."""
+    """Notes that which elements `container` has, or their order, derives from `mark`.
+
+    For changes that add nothing: a cached deep mark stays right, if perhaps too strict, when
+    elements go, so caches are given up only for a mark that is new.
+    """
+    if mark is not NEUTRAL:
+        container.mark = env.marks.join(container.mark, mark)
+        env.touched(container)
+    elif env.control is not NEUTRAL:
+        env.touched(container)
+
+
+def grown(env: Env, container: HeapObj, mark: Mark) -> None:
+    """As `shape`, for changes that may have added any elements."""
     if mark is not NEUTRAL:
         container.mark = env.marks.join(container.mark, mark)
     env.touched(container)
@@ -68,7 +81,6 @@ def _push(env: Env, receiver: Value, found: ListObj, value: Value) -> None:
     env.added(found, element)
     if found.maxlen is not None and len(found.items) > found.maxlen:
         del found.items[0]
-        env.touched(found)
 
 
 def _extend(env: Env, args: Args, kwargs: Kwargs) -> Value:
@@ -83,7 +95,7 @@ def _extend(env: Env, args: Args, kwargs: Kwargs) -> Value:
     if found.maxlen is not None and len(found.items) > found.maxlen:
         del found.items[: len(found.items) - found.maxlen]
     # How many there are derives from the iterable as such, even when it is empty.
-    shape(env, found, _own(env, args[1]))
+    grown(env, found, _own(env, args[1]))
     return NONE
 
 
@@ -103,7 +115,7 @@ def _insert(env: Env, args: Args, kwargs: Kwargs) -> Value:
     env.meter.elements(1)
     work_on(env, len(found.items))
     found.items.insert(position, at(env, args[2], args[0].mark))
-    shape(env, found, args[1].mark)
+    grown(env, found, args[1].mark)
     return NONE
 
 
@@ -218,7 +230,7 @@ def _reverse(env: Env, args: Args, kwargs: Kwargs) -> Value:
     plain_args("reverse", args[1:], kwargs, 0, 0)
     work_on(env, len(found.items), 256)
     found.items.reverse()
-    env.touched(found)
+    shape(env, found, NEUTRAL)
     return NONE
 
 
@@ -244,7 +256,7 @@ def _extend_left(env: Env, args: Args, kwargs: Kwargs) -> Value:
     found.items[:0] = elements
     if found.maxlen is not None:
         del found.items[found.maxlen :]
-    shape(env, found, _own(env, args[1]))
+    grown(env, found, _own(env, args[1]))
     return NONE
 
 
@@ -256,7 +268,7 @@ def _pop_left(env: Env, args: Args, kwargs: Kwargs) -> Value:
         fail("IndexError", "pop from an empty deque")
     work_on(env, len(found.items))
     element = taken(env.marks, args[0], found.items.pop(0))
-    env.touched(found)
+    shape(env, found, NEUTRAL)
     return element
 
 

@@ -18,7 +18,7 @@ from interlock.dual.lib.access import (
     work_on,
 )
 from interlock.dual.lib.display import repr_text
-from interlock.dual.lib.sequences import shape
+from interlock.dual.lib.sequences import grown, shape
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native
 from interlock.dual.ops.compare import key_of
@@ -128,7 +128,7 @@ def _in_place(method: str, keep: Callable[[bool, bool], bool], doc: str) -> Nati
         if method == "update":
             # Nothing is compared away: elements keep their own marks.
             mark = _references(env, args)
-        shape(env, found, mark)
+        grown(env, found, mark)
         return NONE
 
     native.__doc__ = doc
@@ -155,9 +155,10 @@ def _remove(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Removes an element; KeyError: it is not there."""
     found = _set(args, "remove", changes=True)
     plain_args("set.remove", args[1:], kwargs, 1, 1)
-    if found.entries.pop(key_of(env, args[1]), None) is None:
+    gone = found.entries.pop(key_of(env, args[1]), None)
+    if gone is None:
         fail_key(args[1], joined(env, args), repr_text(env, args[1].data))
-    shape(env, found, joined(env, args[1:]))
+    shape(env, found, joined(env, (args[1], gone)))
     return NONE
 
 
@@ -165,8 +166,9 @@ def _discard(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Removes an element if it is there."""
     found = _set(args, "discard", changes=True)
     plain_args("set.discard", args[1:], kwargs, 1, 1)
-    found.entries.pop(key_of(env, args[1]), None)
-    shape(env, found, joined(env, args[1:]))
+    gone = found.entries.pop(key_of(env, args[1]), None)
+    # That it is not there any more derives from what was.
+    shape(env, found, joined(env, args[1:] if gone is None else (args[1], gone)))
     return NONE
 
 
@@ -177,7 +179,7 @@ def _pop(env: Env, args: Args, kwargs: Kwargs) -> Value:
     if not found.entries:
         fail_key(Value("pop from an empty set"))
     element = found.entries.pop(next(iter(found.entries)))
-    env.touched(found)
+    shape(env, found, NEUTRAL)
     return taken(env.marks, args[0], element)
 
 

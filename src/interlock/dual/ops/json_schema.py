@@ -170,9 +170,7 @@ class _Writer:
 
     def _literal(self, choices: list[Any]) -> dict[str, Any]:
         kinds = {type(choice) for choice in choices}
-        schema: dict[str, Any] = (
-            {"const": choices[0]} if len(choices) == 1 else {"enum": choices}
-        )
+        schema: dict[str, Any] = {"const": choices[0]} if len(choices) == 1 else {"enum": choices}
         names = {str: "string", int: "integer", bool: "boolean", float: "number"}
         if len(kinds) == 1 and (kind := kinds.pop()) in names:
             schema["type"] = names[kind]

@@ -158,7 +158,7 @@ class _Match:
         return names[:count]
 
 
-def try_pattern(
+def try_pattern(  # noqa: PLR0917 - one caller
     env: Env,
     classes: ClassTests,
     pattern: tuple[Any, ...],

@@ -146,9 +146,10 @@ def _names(value: Value | None) -> set[Any]:
     return {item.data for item in value.data.held() if isinstance(item.data, str)}
 
 
-def _dumped(env: Env, value: Value, drop_none: bool, depth: int) -> Value:  # noqa: FBT001 - internal
+def _dumped(env: Env, value: Value, drop_none: bool, depth: int) -> Value:
     if depth > env.limits.nesting:
         raise Raise("RecursionError", "maximum recursion depth exceeded")
+    env.meter.work(1)
     data = value.data
     made: Data = data
     match data:
@@ -241,8 +242,9 @@ def _replace(env: Env, args: Args, words: Words) -> Value:
 
 def _dataclass_instance(name: str, args: Args) -> InstanceObj:
     data = args[0].data if len(args) == 1 else None
-    if isinstance(data, InstanceObj) and isinstance(data.cls, ClassObj):
-        if data.cls.kind == "dataclass":
+    if isinstance(data, InstanceObj):
+        cls = data.cls
+        if isinstance(cls, ClassObj) and cls.kind == "dataclass":
             return data
     raise Raise("TypeError", f"{name}() should be called on dataclass instances")
 

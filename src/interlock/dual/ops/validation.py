@@ -207,6 +207,7 @@ class Validator:
 
     def _copied(self, value: Value) -> Value:
         """A default is copied, as pydantic does, so that instances share nothing."""
+        self.env.meter.work(1)
         data = value.data
         match data:
             case ListObj():
@@ -474,7 +475,9 @@ class Validator:
             if bound is None or bound.data is None:
                 continue
             if not ordered(self.env, symbol, made.data, bound.data):
-                raise self._fail(f"Input should be {words} {bound.data}", _BOUND_KINDS[name], given)
+                raise self._fail(
+                    f"Input should be {words} {_shown(bound)}", _BOUND_KINDS[name], given
+                )
         self._lengths(made, keywords, given)
         step = keywords.get("multiple_of")
         if step is not None and isinstance(made.data, int | float):
@@ -486,7 +489,7 @@ class Validator:
             native = self.env.natives["re.search"]
             if native.fn(self.env, (pattern, made), {}).data is None:
                 raise self._fail(
-                    f"String should match pattern '{pattern.data}'",
+                    f"String should match pattern '{_shown(pattern)}'",
                     "string_pattern_mismatch",
                     given,
                 )
@@ -511,6 +514,10 @@ class Validator:
             raise self._fail(
                 f"Value should have at most {most.data} {what}, not {size}", "too_long", given
             )
+
+
+def _shown(value: Value) -> str:
+    return str(value.data)
 
 
 _BOUNDS = (

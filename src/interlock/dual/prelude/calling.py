@@ -2,6 +2,7 @@
 
 
 def _reduce(function, iterable, *initial):
+    """The result of a function of two, from the first element to the last."""
     started = len(initial) > 0
     total = initial[0] if started else None
     for element in iterable:
@@ -16,6 +17,7 @@ def _reduce(function, iterable, *initial):
 
 
 def _partial(function, /, *args, **words):
+    """A function with some arguments already given."""
     if not callable(function):
         raise TypeError("the first argument must be callable")
 

@@ -57,6 +57,7 @@ def _enumerate(iterable, start=0):
 
 
 def _map(function, iterable, *more):
+    """What a function makes of each element, one at a time as they are asked for."""
     if more:
         for elements in _zip(iterable, *more):
             yield function(*elements)
@@ -66,18 +67,21 @@ def _map(function, iterable, *more):
 
 
 def _filter(function, iterable):
+    """The elements a function is true for, or the true ones."""
     for element in iterable:
         if element if function is None else function(element):
             yield element
 
 
 def _filterfalse(function, iterable):
+    """The elements a function is false for."""
     for element in iterable:
         if not (element if function is None else function(element)):
             yield element
 
 
 def _takewhile(predicate, iterable):
+    """The elements up to the first a function is false for."""
     for element in iterable:
         if not predicate(element):
             return
@@ -85,6 +89,7 @@ def _takewhile(predicate, iterable):
 
 
 def _dropwhile(predicate, iterable):
+    """The elements from the first a function is false for."""
     dropping = True
     for element in iterable:
         if dropping and predicate(element):
@@ -94,11 +99,13 @@ def _dropwhile(predicate, iterable):
 
 
 def _starmap(function, iterable):
+    """What a function makes of each tuple of arguments."""
     for elements in iterable:
         yield function(*elements)
 
 
 def _accumulate(iterable, func=None, *, initial=None):
+    """Running totals, or running results of a function of two."""
     started = initial is not None
     total = initial
     if started:
@@ -127,6 +134,7 @@ def _chain_from_iterable(iterables):
 
 
 def _cycle(iterable):
+    """The elements again and again, without end."""
     seen = []
     for element in iterable:
         seen.append(element)
@@ -137,12 +145,14 @@ def _cycle(iterable):
 
 
 def _compress(data, selectors):
+    """The elements whose selector is true."""
     for element, wanted in _zip(data, selectors):
         if wanted:
             yield element
 
 
 def _islice(iterable, *bounds):
+    """The elements at positions from a start to before a stop, by a step."""
     start, stop, step = _islice_bounds(*bounds)
     iterator = iter(iterable)
     position = 0
@@ -158,6 +168,7 @@ def _islice(iterable, *bounds):
 
 
 def _groupby(iterable, key=None):
+    """Runs of elements with equal keys: each key and an iterator."""
     group = []
     current = None
     for element in iterable:
@@ -174,6 +185,7 @@ def _groupby(iterable, key=None):
 
 
 def _zip_longest(*iterables, fillvalue=None):
+    """Tuples as `zip` makes them, filled up to the longest source."""
     iterators = [iter(iterable) for iterable in iterables]
     ended = [False for _ in iterators]
     while True:
@@ -192,6 +204,7 @@ def _zip_longest(*iterables, fillvalue=None):
 
 
 def _pairwise(iterable):
+    """Each element with the one after it."""
     before = []
     for element in iterable:
         if before:
@@ -200,6 +213,7 @@ def _pairwise(iterable):
 
 
 def _batched(iterable, n, *, strict=False):
+    """Tuples of `n` elements, the last perhaps shorter."""
     if n < 1:
         raise ValueError("n must be at least one")
     batch = []
@@ -215,5 +229,6 @@ def _batched(iterable, n, *, strict=False):
 
 
 def _tee(iterable, n=2):
+    """Several iterators over the same elements."""
     elements = list(iterable)
     return tuple([iter(elements) for _ in range(n)])

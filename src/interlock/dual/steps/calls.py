@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from interlock.dual.machine import Machine
     from interlock.dual.program import Code
 
+__all__ = ["bind", "enter", "invoke", "native"]
+
 Arg = Any
 Args = list[Value]
 Words = dict[str, Value]
@@ -106,7 +108,7 @@ def _marked(m: "Machine", value: Value, mark: Any) -> Value:  # noqa: ANN401 - a
     return value if joined is value.mark else Value(value.data, joined)
 
 
-def invoke(
+def invoke(  # noqa: PLR0917 - every handler passes the same
     m: "Machine", f: Frame, callee: Value, args: Args, words: Words, pops: int
 ) -> bool | None:
     """Calls anything; takes `pops` values off the stack once it is clear that it can."""
@@ -129,7 +131,7 @@ def invoke(
     raise Raise("TypeError", f"'{shown_type(data)}' object is not callable")
 
 
-def _construct(
+def _construct(  # noqa: PLR0917 - every handler passes the same
     m: "Machine", f: Frame, callee: Value, cls: TypeObj, args: Args, words: Words, pops: int
 ) -> bool | None:
     if is_exception(cls.name, "BaseException"):
@@ -146,7 +148,7 @@ def _construct(
     return native(m, f, cls.name, args, words, pops, callee)
 
 
-def _instantiate(
+def _instantiate(  # noqa: PLR0917 - every handler passes the same
     m: "Machine", f: Frame, callee: Value, cls: ClassObj, args: Args, words: Words, pops: int
 ) -> bool | None:
     factories = m.classes.factories(cls, len(args), words)
@@ -165,7 +167,7 @@ def _instantiate(
     return None
 
 
-def native(
+def native(  # noqa: PLR0917 - every handler passes the same
     m: "Machine",
     f: Frame,
     name: str,
@@ -201,7 +203,7 @@ def native(
     return None
 
 
-def _drained(m: "Machine", f: Frame, name: str, args: Args, words: Words, pops: int) -> bool | None:
+def _drained(m: "Machine", f: Frame, name: str, args: Args, words: Words, pops: int) -> bool | None:  # noqa: PLR0917 - see above
     """Natives take no generators: the prelude turns them into iterators over lists first."""
     keywords = DictObj({key: (Value(key), value) for key, value in words.items()})
     del f.stack[-pops:]
@@ -253,7 +255,7 @@ def bind(m: "Machine", function: FuncObj, args: Args, words: Words) -> list[Any]
     return slots
 
 
-def _bind_slowly(
+def _bind_slowly(  # noqa: PLR0917 - every handler passes the same
     m: "Machine", function: FuncObj, code: "Code", args: Args, words: Words, slots: list[Any]
 ) -> None:
     name = f"{function.name}()"
@@ -313,7 +315,7 @@ def _complain(name: str, missing: list[str], kind: str) -> None:
     )
 
 
-def enter(
+def enter(  # noqa: PLR0917 - every handler passes the same
     m: "Machine",
     function: FuncObj,
     slots: list[Any],
@@ -326,10 +328,12 @@ def enter(
     frame = m.new_frame(code, function.unit, slots)
     if callee is not None:
         frame.gathered = callee.mark
-    if function.unit == 0 and m.traced:
+    if function.unit == 0:
+        # Also while nothing is labelled: a tool it calls may bring the first label.
         frame.gathers = True
-        for value in (*args, *words.values()):
-            frame.gathered = m.env.marks.join(frame.gathered, m.env.deep(value))
+        if m.traced:
+            for value in (*args, *words.values()):
+                frame.gathered = m.env.marks.join(frame.gathered, m.env.deep(value))
     if code.is_generator:
         frame.gathers = True
         made = GenObj(frame)

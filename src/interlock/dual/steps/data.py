@@ -376,8 +376,8 @@ def list_append(m: "Machine", f: Frame, arg: Arg) -> None:
     target = stack[-1 - arg].data
     value = stack[-1]
     m.env.meter.elements(1)
-    target.items.append(value)  # type: ignore[union-attr]  # the compiler put a list there
-    m.env.added(target, value)  # type: ignore[arg-type]
+    target.items.append(value)
+    m.env.added(target, value)
     del stack[-1]
 
 
@@ -409,15 +409,15 @@ def set_add(m: "Machine", f: Frame, arg: Arg) -> None:
     target = stack[-1 - arg].data
     value = stack[-1]
     m.env.meter.elements(2)
-    entries = target.entries  # type: ignore[union-attr]  # the compiler put a set there
+    entries = target.entries
     key = key_of(m.env, value)
     if key in entries:
         # Equal to one already there: that there is one derives from both.
-        target.mark = m.env.marks.join(target.mark, m.env.deep(value))  # type: ignore[union-attr]
-        m.env.touched(target)  # type: ignore[arg-type]
+        target.mark = m.env.marks.join(target.mark, m.env.deep(value))
+        m.env.touched(target)
     else:
         entries[key] = value
-        m.env.added(target, value)  # type: ignore[arg-type]
+        m.env.added(target, value)
     del stack[-1]
 
 
@@ -452,7 +452,7 @@ def dict_update(m: "Machine", f: Frame, arg: Arg) -> None:
         if arg and not isinstance(key.data, str):
             raise Raise("TypeError", "keywords must be strings")
         if arg and isinstance(into, DictObj) and key.data in into.entries:
-            raise Raise("TypeError", f"got multiple values for keyword argument '{key.data}'")
+            raise Raise("TypeError", f"got multiple values for keyword argument '{key.data!s}'")
         index = m.env.deep(key)
         set_item(
             m.env, target, taken(m.env.marks, source, key), taken(m.env.marks, source, item, index)

@@ -10,7 +10,7 @@ from interlock.dual.frames import Frame
 from interlock.dual.marks import NEUTRAL
 from interlock.dual.ops.arithmetic import HOST_OPERATORS
 from interlock.dual.steps import calls, control, data
-from interlock.dual.values import HeapObj, Value
+from interlock.dual.values import CellObj, HeapObj, Value
 
 if TYPE_CHECKING:
     from interlock.dual.machine import Machine
@@ -29,7 +29,7 @@ def note(m: "Machine", f: Frame, arg: Any) -> None:  # noqa: ANN401 - a Variable
         found = f.namespace.get(where)
     else:
         held = f.slots[where]
-        found = held.value if isinstance(held, control.CellObj) else held
+        found = held.value if isinstance(held, CellObj) else held
     if isinstance(found, Value):
         m.note_store(f, found)
 

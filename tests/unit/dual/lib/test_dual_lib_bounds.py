@@ -83,7 +83,7 @@ b"a".replace(b"", b"x" * 10**7)
 (5).to_bytes(10**9, "big")
 int.from_bytes(b"x" * 10**5, "big")
 random.choices([1, 2], k=10**9)
-random.sample(range(10**9), 5)
+random.sample(range(10**9), 10**8)
 random.getrandbits(10**9)
 statistics.quantiles([1, 2], n=10**9)
 statistics.mean(range(10**7))
@@ -274,7 +274,7 @@ def test_random_numbers_depend_on_the_seed_alone() -> None:
         f"{IMPORTS}deck = list(range(20))\nrandom.shuffle(deck)\n"
         "final_return_value = [random.random(), random.randint(1, 6), random.uniform(1, 2), "
         "random.choice('abc'), random.choices([1, 2], weights=[0, 1], k=3), "
-        "random.sample(range(50), 5), deck, random.randrange(0, 10, 5), random.gauss(0, 1), "
+        "random.sample(range(10**9), 5), deck, random.randrange(0, 10, 5), random.gauss(0, 1), "
         "random.triangular(0, 1), random.getrandbits(100), random.normalvariate(), "
         "random.randint(0, 2**100)]"
     )
