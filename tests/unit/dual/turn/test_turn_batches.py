@@ -76,7 +76,7 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def play(**more: Any) -> Play:
     settings = config(**more.pop("fsm", {}))
-    start = given("Go.", tool("get", "id"), config=settings)
+    start = given("Go.", tool("get", "id"), config=settings, **more.pop("start", {}))
     return Play(
         start,
         {"pllm": [fenced("x")]},
@@ -94,6 +94,16 @@ def test_calls_of_a_batch_are_decided_and_handed_out_together() -> None:
     assert [call.args["id"] for call in command.calls] == ["a", "b", "c"]
     [decide] = [step for step in one.commands if isinstance(step, Decide)]
     assert [call.no for call in decide.calls] == [call.no for call in command.calls]
+
+
+def test_one_call_at_a_time_is_handed_out_when_that_is_wanted() -> None:
+    one = play(start={"parallel_tool_calls": False})
+    answer = one.run()
+
+    assert answer.value is not None
+    assert answer.value.value == ["<a>", "<b>", "<c>"]
+    assert [len(step.calls) for step in one.commands if isinstance(step, Suspend)] == [1, 1, 1]
+    assert one.turn.outstanding() == ()
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
