@@ -222,6 +222,8 @@ _TYPES_WITH_METHODS = (
     "datetime.timezone",
     "re.Pattern",
     "re.Match",
+    "pydantic.BaseModel",
+    "collections.namedtuple",
 )
 
 
@@ -229,6 +231,7 @@ def _methods(kind: str) -> Iterator[str]:
     own = {name for name in NATIVES if name.startswith(f"{kind}.")}
     if kind.startswith("collections.") and kind != "collections.deque":
         own = {name for name in own if f"dict.{name.rpartition('.')[2]}" not in NATIVES}
+    if kind in ("collections.Counter", "collections.OrderedDict", "collections.defaultdict"):
         yield _cells("", "All methods of `dict`.")
     for name in sorted(own):
         if (last := name.rpartition(".")[2]).isidentifier():

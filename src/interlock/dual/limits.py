@@ -25,14 +25,19 @@ class Limits:
     steps: int = 200_000
     """Instructions of the machine, and what natives charge for long work."""
     memory_bytes: int = 64 * 1024 * 1024
+    """Of all values alive together, as estimated."""
     recursion: int = 200
     """Frames of program functions."""
     integer_bits: int = 4096
+    """Of one integer."""
     tool_calls: int = 200
+    """Of one attempt."""
     source_bytes: int = 256 * 1024
+    """Of the program."""
     literal_bytes: int = 64 * 1024
     """Of one string or number literal."""
     syntax_depth: int = 100
+    """Of nested expressions and statements."""
     nesting: int = 100
     """Depth of data that is walked: compared, printed, converted."""
     trace_entries: int = 4096

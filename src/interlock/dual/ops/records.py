@@ -66,6 +66,7 @@ def _field(env: Env, args: Args, words: Words) -> Value:
 
 
 def _auto(env: Env, args: Args, words: Words) -> Value:
+    """The next value of an enum."""
     return Value(TypeExpr("auto"))
 
 
@@ -88,6 +89,7 @@ def _validate(env: Env, args: Args, words: Words) -> Value:
 
 
 def _validate_json(env: Env, args: Args, words: Words) -> Value:
+    """A model from JSON text."""
     _only("model_validate_json", args, words, frozenset({"json_data"}), 2)
     cls = args[0]
     text = words.get("json_data") or (args[1] if len(args) > 1 else None)
@@ -103,6 +105,7 @@ def _name(cls: Value) -> str:
 
 
 def _schema(env: Env, args: Args, words: Words) -> Value:
+    """The JSON schema of a model."""
     cls = args[0].data
     if not isinstance(cls, ClassObj):
         raise Raise("TypeError", "model_json_schema() needs a model")
@@ -184,6 +187,7 @@ def _dumped(env: Env, value: Value, drop_none: bool, depth: int) -> Value:
 
 
 def _dump_json(env: Env, args: Args, words: Words) -> Value:
+    """The JSON text of a model."""
     _only("model_dump_json", args, words, _DUMP_WORDS)
     indent = words.get("indent")
     width = indent.data if indent is not None and isinstance(indent.data, int) else None
@@ -216,12 +220,14 @@ def _copy(env: Env, args: Args, words: Words) -> Value:
 
 
 def _asdict(env: Env, args: Args, words: Words) -> Value:
+    """The fields of a dataclass as a dict."""
     _only("asdict", args, words, frozenset())
     _dataclass_instance("asdict", args)
     return _dict(env, args[0], {})
 
 
 def _astuple(env: Env, args: Args, words: Words) -> Value:
+    """The fields of a dataclass as a tuple."""
     _only("astuple", args, words, frozenset())
     data = _dataclass_instance("astuple", args)
     made = TupleObj(tuple([_dumped(env, field, False, 0) for field in data.fields.values()]))
@@ -230,6 +236,7 @@ def _astuple(env: Env, args: Args, words: Words) -> Value:
 
 
 def _replace(env: Env, args: Args, words: Words) -> Value:
+    """A dataclass with some fields replaced."""
     data = _dataclass_instance("replace", args)
     unknown = sorted(words.keys() - data.fields.keys())
     if unknown:
@@ -262,6 +269,7 @@ def _tuple_dict(env: Env, args: Args, words: Words) -> Value:
 
 
 def _tuple_replace(env: Env, args: Args, words: Words) -> Value:
+    """A named tuple with some elements replaced."""
     data = args[0].data
     assert isinstance(data, TupleObj)  # noqa: S101 - a method of named tuples
     names = list(data.cls.fields) if data.cls is not None else []

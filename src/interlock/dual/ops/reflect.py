@@ -33,6 +33,7 @@ def _one(name: str, args: Args, count: int = 1) -> None:
 
 
 def _type(env: Env, args: Args, words: Words) -> Value:
+    """The type of a value."""
     if len(args) != 1 or words:
         raise Raise("TypeError", "type() takes 1 argument: classes are declared, not made")
     data = args[0].data
@@ -47,11 +48,13 @@ def _type(env: Env, args: Args, words: Words) -> Value:
 
 
 def _isinstance(env: Env, args: Args, words: Words) -> Value:
+    """Whether a value is of a type, or of one of several."""
     _one("isinstance", args, 2)
     return Value(_CLASSES.is_instance(env, args[0], args[1]))
 
 
 def _issubclass(env: Env, args: Args, words: Words) -> Value:
+    """Whether a class extends another."""
     _one("issubclass", args, 2)
     cls, base = args[0].data, args[1].data
     if not isinstance(cls, ClassObj | TypeObj):
@@ -66,10 +69,12 @@ def _issubclass(env: Env, args: Args, words: Words) -> Value:
 
 
 def _is_generator(env: Env, args: Args, words: Words) -> Value:
+    """Of the prelude: whether a value is a generator."""
     return Value(isinstance(args[0].data, GenObj))
 
 
 def _exit(env: Env, args: Args, words: Words) -> NoReturn:
+    """Ends the program."""
     raise ProgramExit
 
 
@@ -83,6 +88,7 @@ def _attribute_name(name: str, args: Args) -> str:
 
 
 def _getattr(env: Env, args: Args, words: Words) -> Value:
+    """A field or method by name, or a default; data only."""
     if words or not 2 <= len(args) <= 3:
         raise Raise("TypeError", f"getattr expected 2 or 3 arguments, got {len(args)}")
     name = _attribute_name("getattr", args)
@@ -95,6 +101,7 @@ def _getattr(env: Env, args: Args, words: Words) -> Value:
 
 
 def _hasattr(env: Env, args: Args, words: Words) -> Value:
+    """Whether a value has a field or method of a name."""
     _one("hasattr", args, 2)
     name = _attribute_name("hasattr", args)
     try:
