@@ -228,7 +228,7 @@ class Engine:
             control=one.control,
             line=one.line,
             derived=derived,
-            lineage={},
+            lineage=self._machine.lineage(one).to_dict() if derived else {},
         )
 
 
