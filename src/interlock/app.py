@@ -24,9 +24,11 @@ from starlette.middleware.cors import CORSMiddleware
 from interlock import __version__
 from interlock.app_settings import AppSettings
 from interlock.app_store import Store, migrate_store, open_store
+from interlock.gateway.annotations.service import Annotations
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
+from interlock.gateway.generation import PolicyGeneration
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
@@ -53,6 +55,7 @@ from interlock.providers.demo import DemoUpstream
 from interlock.providers.model import Suffix
 from interlock.providers.router import Router as Upstreams
 from interlock.storage.errors import StoreUnavailable
+from interlock.surfaces.control.annotate import AnnotationRoutes
 from interlock.surfaces.control.headers import ConfigCache
 from interlock.surfaces.control.hot import ControlHot, DefaultProvider, status_of
 from interlock.surfaces.control.routes import ControlRoutes
@@ -93,6 +96,7 @@ class Application:
     asgi: FastAPI
     policies: StoredPolicies
     request_texts: RequestTexts
+    annotations: Annotations
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -145,6 +149,7 @@ class Application:
                 )
                 oldest = self.clock.now().timestamp() - kept.decision_days * 86_400.0
                 await self.request_texts.purge(before=oldest)
+                await self.annotations.purge(before=oldest)
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
 
@@ -202,14 +207,16 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         refresh_s=settings.gateway.policy_refresh_s,
     )
     request_texts = RequestTexts(database, clock)
+    sessions = Sessions(
+        ids=SessionIds(store.secrets.derive("session ids")),
+        recorder=recorder,
+        clock=clock,
+        lifetime_s=lifetime_s,
+        shared=settings.gateway.shared_sessions,
+    )
+    annotations = Annotations(database, clock, sessions)
     executor = SingleLlm(
-        sessions=Sessions(
-            ids=SessionIds(store.secrets.derive("session ids")),
-            recorder=recorder,
-            clock=clock,
-            lifetime_s=lifetime_s,
-            shared=settings.gateway.shared_sessions,
-        ),
+        sessions=sessions,
         rules=RulesCache(policies),
         decider=Decider(
             recorder=recorder,
@@ -230,10 +237,11 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
+    configs = ConfigCache()
     hot = ControlHot(
         router=router,
         keys=store.keys,
-        configs=ConfigCache(),
+        configs=configs,
         executor=executor,
         limits=limits,
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
@@ -252,6 +260,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         asgi=asgi,
         policies=policies,
         request_texts=request_texts,
+        annotations=annotations,
     )
     control = ControlRoutes(
         router=router,
@@ -259,6 +268,9 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         upstreams=upstreams,
         responses=responses,
         side=SideCalls(upstreams=upstreams, ledger=ledger, status_of=status_of),
+        generation=PolicyGeneration(roles),
+        configs=configs,
+        annotations=AnnotationRoutes(annotations),
         health=application.health,
         compile_policy=_compile_problems,
         default_provider=default_provider,

@@ -41,6 +41,7 @@ def test_every_command_of_the_page_does_what_the_page_says(
         assert command == "interlock", line
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == (1 if "# exits with 1" in line else 0), (line, result.output)
+    assert f"```sqrt\n{(tmp_path / 'draft.sqrt').read_text()}```" in page
 
 
 def test_the_page_names_every_command_of_the_policy_store() -> None:

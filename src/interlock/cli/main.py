@@ -14,6 +14,7 @@ from interlock.cli import (
     policy,
     policy_activation,
     policy_bindings,
+    policy_generate,
     policy_replay,
     policy_store,
     providers,
@@ -38,6 +39,7 @@ app.command()(usage)
 app.command()(migrate)
 app.add_typer(keys.app, name="keys")
 app.add_typer(providers.app, name="providers")
+policy.app.add_typer(policy_generate.app)
 policy.app.add_typer(policy_store.app)
 policy.app.add_typer(policy_bindings.app)
 policy.app.add_typer(policy_activation.app)

@@ -1,20 +1,22 @@
-"""Model calls the gateway makes for itself, by role: tagging, tool filtering.
+"""Model calls the gateway makes for itself, by role: tagging, tool filtering, policies.
 
 They go to the provider and model of the request that caused them, with its key, are
 metered under their role, and never stream. A role that cannot answer raises; callers
 fail closed.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from interlock.gateway.context import CallContext
-from interlock.gateway.ledger import Ledger, Meter
+from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
 from interlock.gateway.scopes import permitted
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.roles import ModelRole, role_line
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
@@ -22,10 +24,18 @@ from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.model import Message, OutputFormat, Request, Text, Usage
 from interlock.providers.wire.registry import FORMATS
 
-__all__ = ["Roles"]
+__all__ = ["RoleAnswer", "Roles"]
 
 _log = logging.getLogger("interlock.gateway")
 _MAX_TOKENS = 1024
+_CLIENT_GONE = 499
+
+
+class RoleAnswer(NamedTuple):
+    """What a model answered, and the tokens it took."""
+
+    text: str
+    usage: Usage
 
 
 class Roles:
@@ -38,43 +48,78 @@ class Roles:
     async def ask(
         self, ctx: CallContext, role: ModelRole, *, system: str, user: str, schema: dict[str, Any]
     ) -> str:
-        """One question with a JSON answer; returns the answer's text.
+        """One question with a JSON answer, to the last model of the request.
+
+        Raises UpstreamError and the errors of the wire formats.
+        """
+        answer = await self.answer(
+            ctx,
+            role,
+            model=ctx.head.model.split(",")[-1].strip(),
+            system=system,
+            user=user,
+            schema=schema,
+            max_tokens=_MAX_TOKENS,
+        )
+        return answer.text
+
+    async def answer(
+        self,
+        ctx: CallContext,
+        role: ModelRole,
+        *,
+        model: str,
+        system: str,
+        user: str,
+        schema: dict[str, Any] | None = None,
+        max_tokens: int | None = None,
+    ) -> RoleAnswer:
+        """One question, metered under its role; without `schema` the answer is plain text.
+
+        What the session sets for the role (`llm`) goes over `max_tokens`.
 
         Raises UpstreamError and the errors of the wire formats.
         """
         meter = Meter(began=time.perf_counter())
         status, error = 200, None
-        overrides = ctx.config.llm.get(role, {})
+        sent: list[tuple[Target, int]] = []
+        request = _request(ctx, role, system=system, user=user, max_tokens=max_tokens)
+        if schema is not None:
+            asked = OutputFormat(kind="json_schema", name=role, schema=schema)
+            request = msgspec.structs.replace(request, output_format=asked)
 
         def build(target: Target, name: FormatName) -> bytes:
-            request = Request(
-                model=target.model,
-                messages=[
-                    Message(role="system", parts=[Text(text=system)]),
-                    Message(role="user", parts=[Text(text=user)]),
-                ],
-                max_tokens=overrides.get("max_completion_tokens") or _MAX_TOKENS,
-                temperature=overrides.get("temperature"),
-                top_p=overrides.get("top_p"),
-                seed=overrides.get("seed"),
-                output_format=OutputFormat(kind="json_schema", name=role, schema=schema),
-            )
-            return msgspec.json.encode(FORMATS[name].encode_request(request).body)
+            named = msgspec.structs.replace(request, model=target.model)
+            body = msgspec.json.encode(FORMATS[name].encode_request(named).body)
+            sent.append((target, len(body)))
+            return body
 
         try:
-            model = ctx.head.model.split(",")[-1].strip()
             route = permitted(self._upstreams.resolve(ctx.provider, model, byok=ctx.byok), ctx.key)
             reply = await self._upstreams.send(route, build, want=ctx.head.format)
-            meter.attempts = reply.attempts
+            meter.attempts, meter.target = reply.attempts, reply.target
+            try:
+                data = await reply.read()
+            finally:
+                reply.close()
             codec = FORMATS[reply.target.speaks(ctx.head.format)]
-            answer = codec.decode_response(msgspec.json.decode(await reply.read()))
-            meter.add(answer.usage or Usage(estimated=True), reply.target)
+            answer = codec.decode_response(msgspec.json.decode(data))
+            meter.add(answer.usage or _estimate(sent, len(data)), reply.target)
+        except asyncio.CancelledError:
+            # The provider works on it, and bills what it has read.
+            status, error = _CLIENT_GONE, "client_gone"
+            if sent:
+                meter.add(_estimate(sent, 0), sent[-1][0])
+            raise
         except BaseException as exc:
-            status, error = 502, type(exc).__name__
+            status = 502
+            error = exc.error_code if isinstance(exc, InterlockError) else type(exc).__name__
             raise
         finally:
+            meter.upstream_s = time.perf_counter() - meter.began
             self._ledger.close(ctx, meter, session_id=None, status=status, error=error, role=role)
-        return "".join(part.text for part in answer.parts if isinstance(part, Text))
+        text = "".join(part.text for part in answer.parts if isinstance(part, Text))
+        return RoleAnswer(text, meter.total())
 
     async def tag(
         self, ctx: CallContext, undecided: Sequence[Undecided]
@@ -125,3 +170,28 @@ class Roles:
             return None
         kept = frozenset(name for name in chosen if name in names)
         return kept or None
+
+
+def _request(
+    ctx: CallContext, role: ModelRole, *, system: str, user: str, max_tokens: int | None
+) -> Request:
+    """The question with what the session sets for the role; each target names its own model."""
+    overrides = ctx.config.llm.get(role, {})
+    return Request(
+        model="",
+        messages=[
+            Message(role="system", parts=[Text(text=system)]),
+            Message(role="user", parts=[Text(text=user)]),
+        ],
+        max_tokens=overrides.get("max_completion_tokens") or max_tokens,
+        temperature=overrides.get("temperature"),
+        top_p=overrides.get("top_p"),
+        seed=overrides.get("seed"),
+    )
+
+
+def _estimate(sent: Sequence[tuple[Target, int]], answered: int) -> Usage:
+    """Tokens when the upstream does not say."""
+    return Usage(
+        input=estimate_tokens(sent[-1][1]), output=estimate_tokens(answered), estimated=True
+    )

@@ -264,6 +264,14 @@ class Sessions:
             raise SessionNotFoundError(session_id)
         return live
 
+    async def belongs(self, session_id: str, key: KeyInfo) -> bool:
+        """Whether the session is or was the owner's, expired and closed ones included."""
+        live = await self._find(session_id)
+        owner = self.owner_of(key)
+        if live is not None:
+            return live.state.owner == owner
+        return self._ids.made_at(session_id, owner) is not None
+
     async def of_client(self, hint: str, key: KeyInfo, endpoint: str) -> LiveSession:
         """The session that stands for a coding client's own session id."""
         owner = self.owner_of(key)

@@ -24,6 +24,7 @@ __all__ = [
     "decisions",
     "gateway_sessions",
     "recorder_marks",
+    "session_annotations",
     "stored_responses",
     "tool_pins",
     "usage_records",
@@ -129,6 +130,25 @@ gateway_sessions = Table(
     Index("ix_gateway_sessions_suffix_updated_at", "suffix", "updated_at"),
 )
 """`suffix` is the last 12 characters of the id: all that compact tool-call ids carry of it."""
+
+session_annotations = Table(
+    "session_annotations",
+    metadata,
+    Column("n", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("session_id", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("account_id", Text, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("document", JsonText, nullable=False),
+    Index("uq_session_annotations_id", "id", unique=True),
+    Index("ix_session_annotations_session_id_owner_n", "session_id", "owner", "n"),
+    Index("ix_session_annotations_at", "at"),
+)
+"""`n` is the order they were made in; `owner` as in the state of the session."""
 
 stored_responses = Table(
     "stored_responses",

@@ -9,7 +9,14 @@ from interlock.policy.scope import Scope
 from interlock.policy.syntax import nodes as n
 from interlock.policy.syntax.walk import walk
 
-__all__ = ["INTERNAL_TOOLS", "KnownTools", "advice", "diagnose", "widening_operand"]
+__all__ = [
+    "INTERNAL_TOOLS",
+    "KnownTools",
+    "advice",
+    "diagnose",
+    "unknown_names",
+    "widening_operand",
+]
 
 KnownTools = Mapping[str, Iterable[str] | None]
 """Declared tools and their argument names; None when the arguments are not known."""
@@ -50,7 +57,8 @@ def advice(
             found += _unanchored(item, scope)
         found += _widening(item, scope)
         if known_tools is not None:
-            found += _unknown(item, scope, known_tools)
+            declared = {**dict.fromkeys(INTERNAL_TOOLS), **known_tools}
+            found += unknown_names(item, scope, declared)
     return tuple(found)
 
 
@@ -148,19 +156,23 @@ def widening_operand(update: n.Update, where: n.Where) -> n.Meta | None:
     return item if scopes[0] == scopes[1] and item.name == target.name else None
 
 
-def _unknown(
-    item: n.ToolDecl | n.Shorthand, scope: Scope, known: KnownTools
+def unknown_names(
+    item: n.ToolDecl | n.Shorthand,
+    scope: Scope,
+    declared: KnownTools,
+    severity: Literal["error", "warning"] = "warning",
 ) -> Iterator[Diagnostic]:
-    declared = {**dict.fromkeys(INTERNAL_TOOLS), **known}
+    """Tools and arguments the declaration names and nobody has declared."""
     if item.id.regex:
         matches = regex_matcher(item.id.text)
         about = [name for name in declared if matches(name)]
     else:
         about = [name for name in declared if name == item.id.text]
     if not about:
-        names = ", ".join(f"`{name}`" for name in sorted(known)[:8]) or "none"
+        listed = sorted(declared.keys() - INTERNAL_TOOLS) or sorted(declared)
+        names = ", ".join(f"`{name}`" for name in listed[:8]) or "none"
         problem = f"no declared tool is called `{item.id.text}`"
-        yield diagnose(scope, item.id, problem, f"declared tools: {names}")
+        yield diagnose(scope, item.id, problem, f"declared tools: {names}", severity)
         return
     arguments: set[str] = set()
     for name in about:
@@ -168,12 +180,28 @@ def _unknown(
         if names_of is None:
             return
         arguments.update(names_of)
-    for node in walk(item):
+    for where, node in _written_out(item, scope):
         argument = _argument(node)
         if argument is not None and argument not in arguments:
             shown = ", ".join(f"`{other}`" for other in sorted(arguments)[:8]) or "none"
             problem = f"`{item.id.text}` has no argument `{argument}`"
-            yield diagnose(scope, node, problem, f"its arguments: {shown}")
+            yield diagnose(where, node, problem, f"its arguments: {shown}", severity)
+
+
+def _written_out(item: n.Node, scope: Scope) -> Iterator[tuple[Scope, n.Node]]:
+    """The nodes of a declaration and of every `let` it uses, each `let` once."""
+    seen: set[int] = set()
+    waiting: list[tuple[Scope, n.Node]] = [(scope, item)]
+    while waiting:
+        where, root = waiting.pop()
+        for node in walk(root):
+            yield where, node
+            if not isinstance(node, n.PredicateRef | n.SetRef | n.Alias):
+                continue
+            found = where.find(node.name)
+            if found is not None and id(found[1]) not in seen:
+                seen.add(id(found[1]))
+                waiting.append((found[0], found[1].value))
 
 
 def _argument(node: n.Node) -> str | None:

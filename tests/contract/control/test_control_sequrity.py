@@ -387,12 +387,6 @@ async def test_dual_llm_is_refused_in_words(client: AsyncSequrityClient) -> None
             "demo", input="x", provider="openai", features=FeaturesHeader.dual_llm()
         ),
         client.control.chat.create(HELLO, "demo", endpoint_type="lang-graph"),
-        client.control.policy.generate(
-            {"type": "openrouter_chat_completion", "model": "demo", "description": "deny all"}
-        ),
-        client.control.policy.generate(
-            {"type": "anthropic_messages", "model": "demo", "description": "deny all"}
-        ),
     ):
         with pytest.raises(SequrityAPIError) as caught:
             await send

@@ -229,10 +229,10 @@ def test_another_method_is_not_allowed_and_the_answer_says_which_are(
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [
-        ("POST", "/control/annotations/v1/sessions/batch", "annotations_unsupported"),
-        ("GET", "/control/annotations/v1/sessions/s1", "annotations_unsupported"),
-        ("DELETE", "/control/annotations/v1/sessions/s1/a1", "annotations_unsupported"),
-        ("POST", "/control/policy-gen/openai/v1/generate", "dual_llm_unavailable"),
+        ("POST", "/control/annotations/v1/sessions/batch", None),
+        ("GET", "/control/annotations/v1/sessions/s1", None),
+        ("DELETE", "/control/annotations/v1/sessions/s1/a1", None),
+        ("POST", "/control/policy-gen/openai/v1/generate", None),
         ("POST", "/control/lang-graph/v1/chat/completions", "dual_llm_unavailable"),
         ("POST", "/control/chat/v1/responses/r/cancel", "invalid_request"),
         ("POST", "/control/chat/v1/chat/completions", None),

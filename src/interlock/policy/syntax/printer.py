@@ -20,18 +20,25 @@ _COMPARE = {
     "superset": "superset of",
     "equals": "==",
 }
+_MODAL = {"hard": "must", "soft": "should"}
 _ELEMENT_LEVEL, _ATOM_LEVEL = 4, 5
 
 
-def print_program(program: n.Program) -> str:
-    """The text of a whole policy, one declaration after another; empty for an empty one."""
-    return "".join(f"{line}\n" for item in program.declarations for line in _declaration(item))
+def print_program(program: n.Program, *, modal: bool = False) -> str:
+    """The text of a whole policy, one declaration after another; empty for an empty one.
+
+    With `modal`, levels are written `must` and `should`, as people do.
+    """
+    return "".join(
+        f"{line}\n" for item in program.declarations for line in _declaration(item, modal)
+    )
 
 
-def print_rule(rule: n.CheckRule) -> str:
+def print_rule(rule: n.CheckRule, *, modal: bool = False) -> str:
     """A check rule on one line, without its semicolon."""
     condition = "always" if rule.condition is None else f"when {print_predicate(rule.condition)}"
-    return f"{rule.level} {rule.outcome} {condition}"
+    level = _MODAL[rule.level] if modal else rule.level
+    return f"{level} {rule.outcome} {condition}"
 
 
 def _doc(doc: str | None, indent: str) -> Iterable[str]:
@@ -39,7 +46,7 @@ def _doc(doc: str | None, indent: str) -> Iterable[str]:
         yield f"{indent}/// {line}".rstrip()
 
 
-def _declaration(item: n.Declaration) -> Iterable[str]:
+def _declaration(item: n.Declaration, modal: bool) -> Iterable[str]:
     yield from _doc(item.doc, "")
     if isinstance(item, n.Let):
         yield f"let {item.name} = {_let_value(item.value)};"
@@ -48,7 +55,7 @@ def _declaration(item: n.Declaration) -> Iterable[str]:
     else:
         yield f"tool {_tool_id(item.id)} {{"
         for member in item.members:
-            yield from _member(member)
+            yield from _member(member, modal)
         yield "}"
 
 
@@ -76,12 +83,12 @@ def _shorthand(item: n.Shorthand) -> str:
     return f"tool {_tool_id(item.id)}{priority} -> {where}{update}{tail};"
 
 
-def _member(member: n.Member) -> Iterable[str]:
+def _member(member: n.Member, modal: bool) -> Iterable[str]:
     yield from _doc(member.doc, "    ")
     if isinstance(member, n.Priority):
         yield f"    priority {member.value};"
     elif isinstance(member, n.CheckRule):
-        yield f"    {print_rule(member)};"
+        yield f"    {print_rule(member, modal=modal)};"
     else:
         yield f"    {'result' if member.where == 'result' else f'session {member.where}'} {{"
         for statement in member.statements:

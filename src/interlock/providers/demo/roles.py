@@ -16,6 +16,7 @@ __all__ = ["extract", "judge", "policy"]
 _ERROR = re.compile(r"(?is)^\s*(error|exception|traceback|failed|fatal)\b")
 _SUSPICIOUS: frozenset[ModelRole] = frozenset({"tagllm", "error_detector_llm"})
 """Roles that look for something bad: nothing found is their template."""
+_DESCRIPTION = re.compile(r"(?s)<description>\n?(.*)</description>")
 _CODE_MEMBER = re.compile(r"(?i)polic|code|rules|sqrt")
 
 
@@ -46,8 +47,15 @@ def judge(role: ModelRole, schema: dict[str, Any] | None, text: str) -> str:
 
 
 def policy(request: Request, schema: dict[str, Any] | None, system: str, text: str) -> str:
-    """SQRT for the description in the text, fenced, or inside the asked-for object."""
-    code = write_policy(text, known_tools(request.tools, f"{system}\n{text}"))
+    """SQRT for the description in the text, fenced, or inside the asked-for object.
+
+    The description is what stands between `<description>` tags, tools are listed before
+    them; without tags it is the whole text.
+    """
+    asked = _DESCRIPTION.search(text)
+    description, listing = (text, text) if asked is None else (asked[1], text[: asked.start()])
+    tools = known_tools(request.tools, listing if asked is not None else f"{system}\n{listing}")
+    code = write_policy(description, tools)
     if schema is None:
         return f"```sqrt\n{code}```"
     answer = json.loads(judge("policy_llm", schema, text))

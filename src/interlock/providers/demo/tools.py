@@ -1,12 +1,18 @@
 """The tools a request lets the demo model use: offered ones, or signatures in a prompt.
 
-Planner and policy prompts show tools as Python signatures, one per line::
+Planner prompts show tools as Python signatures, one per line::
 
     def send_email(to: str, subject: str = "", body: str = ""):
         '''Sends a message to somebody.'''
 
 `def`, a name and the parameters are needed; types default to `str`, a default value
 makes a parameter optional, and a docstring or `#` comment below or behind is the description.
+
+Policy prompts show them under the names policies use, with JSON schema types::
+
+    tool "mail.send_email": Sends a message to somebody.
+      to: string
+      subject: string (optional)
 """
 
 import re
@@ -22,6 +28,10 @@ _SIGNATURE = re.compile(
     r"(?:#[ \t]*([^\n]*)|(?:\n[ \t]*)?(?:\"\"\"(.{0,4000}?)\"\"\"|'''(.{0,4000}?)'''))?",
     re.MULTILINE | re.DOTALL,
 )
+_POLICY_TOOL = re.compile(
+    r"^tool \"((?:[^\"\\\n]|\\.){1,256})\"(?:: ([^\n]*))?((?:\n  [^\n]*)*)", re.MULTILINE
+)
+_POLICY_PARAMETER = re.compile(r"^  (\w+): ([\w|]+)( \(optional\))?", re.MULTILINE)
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 
 
@@ -50,6 +60,13 @@ def known_tools(offered: Sequence[ToolDef], prompt: str) -> list[Tool]:
         name, parameters, comment, *docs = match.groups()
         about = next(filter(None, (comment, *docs)), "").strip()
         tools.setdefault(name, Tool(name, about, tuple(_parameters(parameters))))
+    for match in _POLICY_TOOL.finditer(prompt):
+        name = match[1].replace('\\"', '"').replace("\\\\", "\\")
+        listed = tuple(
+            Parameter(argument, kind.split("|")[0], not optional)
+            for argument, kind, optional in _POLICY_PARAMETER.findall(match[3])
+        )
+        tools.setdefault(name, Tool(name, match[2] or "", listed))
     return list(tools.values())
 
 

@@ -11,12 +11,12 @@ from interlock.kernel.errors import ErrorKind, InterlockError
 __all__ = [
     "HeaderTooLargeError",
     "InvalidBodyError",
+    "InvalidGenerationError",
     "InvalidHeaderError",
     "KeyConfigError",
     "MethodNotAllowedError",
     "NotAllowedError",
     "RouteNotFoundError",
-    "UnsupportedOperationError",
 ]
 
 
@@ -83,15 +83,15 @@ class MethodNotAllowedError(InterlockError):
         self.allow = tuple(allow)
 
 
-class UnsupportedOperationError(InterlockError):
-    """A known operation this server does not execute."""
-
-    kind: ClassVar[ErrorKind] = ErrorKind.UNSUPPORTED
-    code: ClassVar[str] = "unsupported"
-
-
 class InvalidBodyError(InterlockError):
     """The body of a utility route is not what it should be; `param` is the member."""
 
     kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "invalid_request"
+
+
+class InvalidGenerationError(InterlockError):
+    """The body of `generate` does not fit its schema; `param` is the path of the member."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UNPROCESSABLE
     code: ClassVar[str] = "invalid_request"

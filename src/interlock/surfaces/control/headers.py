@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, overload
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails, from_json
+from pydantic_core import from_json
 
 from interlock.gateway.config import Endpoint, SessionConfig, config_hash
 from interlock.surfaces.control.build import KeyBase, pipeline
@@ -20,6 +20,7 @@ from interlock.surfaces.control.errors import (
     InvalidHeaderError,
     KeyConfigError,
 )
+from interlock.surfaces.control.problems import LISTED, MAX_PATH_CHARS, problems, shown
 from interlock.surfaces.control.schemas import ConfigHeader, FeaturesHeader, PolicyHeader
 
 __all__ = [
@@ -43,12 +44,6 @@ _MODELS: Final[Mapping[str, type[FeaturesHeader] | type[PolicyHeader] | type[Con
     "X-Config": ConfigHeader,
 }
 _STORED: Final = {"x_features": "X-Features", "x_policy": "X-Policy", "x_config": "X-Config"}
-
-_MAX_PROBLEMS: Final = 5
-"""In a message; the error object lists up to `_MAX_LISTED`."""
-_MAX_LISTED: Final = 100
-_MAX_PROBLEM_CHARS: Final = 300
-_MAX_PATH_CHARS: Final = 120
 
 
 @overload
@@ -92,7 +87,7 @@ def parse_base(base: Mapping[str, object] | None) -> KeyBase:
     parts = {key: value for key, value in (base or {}).items() if value is not None}
     for key in parts:
         if key not in _STORED:
-            raise InvalidHeaderError(str(key)[:_MAX_PATH_CHARS], "no such part of a key's config")
+            raise InvalidHeaderError(str(key)[:MAX_PATH_CHARS], "no such part of a key's config")
     models = {key: _validated(_STORED[key], value) for key, value in parts.items()}
     features, policy, config = (models.get(key) for key in _STORED)
     return KeyBase(
@@ -189,26 +184,5 @@ def _validated(name: str, value: object) -> FeaturesHeader | PolicyHeader | Conf
     try:
         return _MODELS[name].model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False)
-        problems = [_problem(item) for item in found[:_MAX_LISTED]]
-        count = len(found)
-    shown = "; ".join(problems[:_MAX_PROBLEMS])
-    more = count - _MAX_PROBLEMS
-    raise InvalidHeaderError(
-        name, f"{shown} (and {more} more)" if more > 0 else shown, problems=problems
-    )
-
-
-def _problem(item: ErrorDetails) -> str:
-    """`field.path: message`, without the value."""
-    path = ".".join(str(part) for part in item["loc"])
-    if len(path) > _MAX_PATH_CHARS:
-        path = path[:_MAX_PATH_CHARS] + "..."
-    match item["type"]:
-        case "model_type" | "dict_type":
-            message = "Input should be a valid object"
-        case "value_error":
-            message = item["msg"].removeprefix("Value error, ")
-        case _:
-            message = item["msg"]
-    return f"{path}: {message}"[:_MAX_PROBLEM_CHARS]
+        found = problems(error)
+    raise InvalidHeaderError(name, shown(found), problems=[item.text for item in found[:LISTED]])

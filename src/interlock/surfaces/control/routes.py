@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from interlock import __version__
 from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext
+from interlock.gateway.generation import PolicyGeneration
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.sidecalls import SideCalls, object_body
 from interlock.identity.model import KeyInfo
@@ -25,6 +26,7 @@ from interlock.kernel.errors import InterlockError
 from interlock.limits.service import Limits
 from interlock.providers.model import Upstreams
 from interlock.providers.wire.exchange import Head
+from interlock.surfaces.control.annotate import AnnotationRoutes
 from interlock.surfaces.control.auth import (
     ControlHeaders,
     check_scopes,
@@ -34,6 +36,8 @@ from interlock.surfaces.control.auth import (
 )
 from interlock.surfaces.control.envelope import ErrorResponse, error_response, internal_error
 from interlock.surfaces.control.errors import RouteNotFoundError
+from interlock.surfaces.control.generate import generate_body, read_generate
+from interlock.surfaces.control.headers import ConfigCache
 from interlock.surfaces.control.hot import DefaultProvider, KeyLookup, new_request_id
 from interlock.surfaces.control.render import (
     count_tokens_body,
@@ -44,12 +48,14 @@ from interlock.surfaces.control.render import (
 )
 from interlock.surfaces.control.routing import Route, Router, refusal
 from interlock.surfaces.control.validate import Compile, validate_headers
+from interlock.web.leaving import unless_gone
 
 __all__ = ["ControlRoutes", "HealthChecks"]
 
 _log = logging.getLogger("interlock.control")
 HealthChecks = Callable[[], Awaitable[Mapping[str, str]]]
 _DEFAULT_CONFIG: Final = SessionConfig()
+_CLIENT_GONE: Final = 499
 
 
 @dataclass(slots=True)
@@ -72,6 +78,9 @@ class ControlRoutes:
         upstreams: Upstreams,
         responses: ResponseStore,
         side: SideCalls,
+        generation: PolicyGeneration,
+        configs: ConfigCache,
+        annotations: AnnotationRoutes,
         health: HealthChecks,
         compile_policy: Compile,
         default_provider: DefaultProvider,
@@ -83,6 +92,9 @@ class ControlRoutes:
         self._upstreams = upstreams
         self._responses = responses
         self._side = side
+        self._generation = generation
+        self._configs = configs
+        self._annotations = annotations
         self._health = health
         self._compile = compile_policy
         self._default_provider = default_provider
@@ -117,6 +129,8 @@ class ControlRoutes:
             return _response(
                 error_response(exc, request_id=request_id, format=wire, secrets=secrets)
             )
+        except ClientDisconnect:
+            return Response(status_code=_CLIENT_GONE)
         except Exception:
             _log.exception("request %s failed", request_id)
             return _response(internal_error(request_id))
@@ -163,6 +177,14 @@ class ControlRoutes:
                     await pending
                 ctx = self._context(route, caller, await request.body(), request_id)
                 return 200, await self._side.embeddings(ctx)
+            case "annotations":
+                body = await request.body()
+                answer = self._annotations.answer(request.method, route.rest, caller.key, body)
+                return 200, await answer
+            case "generate":
+                asked = await request.body()
+                work = self._generate(route, caller, asked, request_id)
+                return 200, await unless_gone(request, work)
             case "response_get":
                 return 200, (await self._responses.retrieve(account, route.response_id or "")).body
             case "response_delete":
@@ -175,6 +197,34 @@ class ControlRoutes:
                 return 200, _items(stored.items)
             case _:
                 raise RouteNotFoundError("this route is served by the gateway's own protocol")
+
+    async def _generate(self, route: Route, caller: _Caller, body: bytes, request_id: str) -> bytes:
+        """A policy for a description."""
+        headers, key = caller.headers, caller.key
+        model, wanted = read_generate(body)
+        config = self._configs.get(
+            key.id,
+            key.config_version,
+            "policy-gen",
+            headers.x_features,
+            headers.x_policy,
+            headers.x_config,
+            key.base_config,
+        )
+        pending = self._limits.admit(key)
+        if pending is not None:
+            await pending
+        byok = caller.byok
+        ctx = CallContext(
+            request_id=request_id,
+            key=key,
+            config=config,
+            head=Head(format="chat", model=model, stream=False, body=body),
+            provider=route.provider or self._default_provider("generate", byok is not None),
+            byok=byok,
+            endpoint=route.suffix,
+        )
+        return generate_body(await self._generation.write(ctx, wanted))
 
     def _context(self, route: Route, caller: _Caller, body: bytes, request_id: str) -> CallContext:
         wire = route.format or "chat"

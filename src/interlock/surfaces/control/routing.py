@@ -21,7 +21,6 @@ from interlock.surfaces.control.errors import (
     InvalidBodyError,
     MethodNotAllowedError,
     RouteNotFoundError,
-    UnsupportedOperationError,
 )
 
 __all__ = [
@@ -236,16 +235,10 @@ class Router:
 
 def refusal(route: Route) -> InterlockError | None:
     """Why an authenticated request to this route is not executed; None when it is."""
-    if route.operation == "annotations":
-        return UnsupportedOperationError(
-            "session annotations are not kept by this server", code="annotations_unsupported"
-        )
     if route.operation == "response_cancel":
         return InvalidBodyError(
             "only background responses can be cancelled, and this server runs none"
         )
-    if route.operation == "generate":
-        return DualUnavailableError("policy generation")
     if route.endpoint == "lang-graph" and route.operation in DEFAULT_PROVIDERS:
         return DualUnavailableError("the `lang-graph` endpoint")
     return None

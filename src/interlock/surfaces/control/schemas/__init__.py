@@ -1,7 +1,7 @@
-"""The three config headers as pydantic models: X-Features, X-Policy, X-Config.
+"""The three config headers as pydantic models (X-Features, X-Policy, X-Config), and bodies.
 
-Owns what a header may say (names, types, ranges). Refuses to know what a missing
-field means: that is the business of presets and the merge (`headers`).
+Owns what a header or a body of a utility route may say (names, types, ranges). Refuses
+to know what a missing field means: that is the business of presets and the merge (`headers`).
 """
 
 from interlock.surfaces.control.schemas.base import HeaderModel
