@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -38,6 +38,7 @@ from interlock.policy.model import (
 )
 from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
+from interlock.policy.provenance import TRUSTED, Evidence, without_evidence
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
 
@@ -111,11 +112,13 @@ class Decider:
         our_id: str,
         *,
         hidden: str | None = None,
+        evidence: Callable[[], Evidence] | None = None,
     ) -> Outcome:
         """Decides one call of the model; allowed ones are remembered in the session.
 
-        `hidden` is the reason why the tool may not be called at all (pinning). Session
-        updates of `session before` blocks persist whatever the verdict.
+        `hidden` is the reason why the tool may not be called at all (pinning). `evidence`
+        is asked only when a rule asks where arguments come from; without it they come from
+        nowhere. Session updates of `session before` blocks persist whatever the verdict.
         """
         began = time.perf_counter()
         tool = call.qualified
@@ -135,7 +138,10 @@ class Decider:
                 message = _plain_denial(tool, hidden)
             else:
                 guarded = await self._guard_arguments(ctx, rules, tool, args)
-                asked = _policy_call(tool, args, guarded)
+                found: dict[str, Labels] = {}
+                if evidence is not None and rules.policy.needs_evidence:
+                    found = evidence().of(args)
+                asked = _policy_call(tool, args, guarded, found)
                 decision = rules.policy.decide(asked, session.policy)
                 session.policy = decision.session
                 _note_origins(session, decision.origins, tool, our_id)
@@ -161,6 +167,7 @@ class Decider:
                     upstream_id=call.id,
                     tool=tool,
                     arguments=outcome.arguments or call.arguments,
+                    evidence=_evidence_tags(decision) if rules.policy.needs_evidence else {},
                 ),
             )
         seen = _Seen(
@@ -207,7 +214,14 @@ class Decider:
         policy_call = PolicyCall(tool=tool, args=_arguments(arguments) or {})
         initial = initial_labels(policy_call)
         if wrapped is not None:
-            initial = combine_labels(initial, wrapped)
+            initial = without_evidence(combine_labels(initial, wrapped))
+        if state is not None and state.evidence:
+            # A rule may read where an argument came from; the result does not inherit it.
+            policy_call = PolicyCall(
+                tool=tool,
+                args=policy_call.args,
+                labels={name: Labels.of(tags=held) for name, held in state.evidence.items()},
+            )
         if tags:
             initial = initial.merge(Labels(tags=LabelSet(tags)))
         update = rules.policy.result(
@@ -217,6 +231,7 @@ class Decider:
         _note_origins(session, update.origins, tool, result.call_id)
         if state is not None:
             state.answered = True
+            state.trusted = rules.policy.needs_evidence and TRUSTED in update.labels.tags
             session.remember = True
         return text, tags
 
@@ -431,12 +446,30 @@ def _object(text: str) -> object:
         return text
 
 
-def _policy_call(tool: str, args: Mapping[str, Any], guarded: ArgumentVerdict | None) -> PolicyCall:
-    """The call as the policy sees it: original values, tags of the guards as labels."""
-    if guarded is None or not guarded.arg_tags:
-        return PolicyCall(tool=tool, args=args)
-    labels = {name: Labels(tags=LabelSet(tags)) for name, tags in guarded.arg_tags.items()}
+def _policy_call(
+    tool: str,
+    args: Mapping[str, Any],
+    guarded: ArgumentVerdict | None,
+    found: dict[str, Labels],
+) -> PolicyCall:
+    """The call as the policy sees it: original values, labelled by what was found and by guards."""
+    labels = found
+    if guarded is not None:
+        for name, tags in guarded.arg_tags.items():
+            held = Labels(tags=LabelSet(tags))
+            labels[name] = labels[name].merge(held) if name in labels else held
     return PolicyCall(tool=tool, args=args, labels=labels)
+
+
+def _evidence_tags(decision: Decision | None) -> dict[str, list[str]]:
+    """The labels of arguments that `result` rules of this call shall see."""
+    if decision is None:
+        return {}
+    return {
+        name: sorted(held.tags.items)
+        for name, held in decision.labels.items()
+        if held.tags.items and not held.tags.negated
+    }
 
 
 def _plain_denial(tool: str, why: str) -> str:

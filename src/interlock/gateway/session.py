@@ -70,6 +70,10 @@ class CallState(Struct, kw_only=True):
     tool: str
     arguments: str
     answered: bool = False
+    evidence: dict[str, list[str]] = field(default_factory=dict)
+    """Tags that say where each argument comes from, when a rule asked for them."""
+    trusted: bool = False
+    """A rule vouches for its result."""
 
 
 class Denied(Struct, frozen=True, kw_only=True):

@@ -26,6 +26,7 @@ from interlock.gateway.errors import (
     ToolCallNotFoundError,
     ToolNotAllowedError,
 )
+from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import CallId, new_call_id, parse_call_id, upstream_alias
 from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
 from interlock.gateway.pinning import ToolPins
@@ -39,6 +40,7 @@ from interlock.kernel.clock import Clock
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.kernel.ids import new_id
 from interlock.policy.guards import notice
+from interlock.policy.provenance import Evidence
 from interlock.providers.model import Reply, Route, Target, UpstreamError, Upstreams
 from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.exchange import (
@@ -106,6 +108,14 @@ class _Run:
     """The current upstream answer; knows which keys must not be shown."""
     closed: bool = False
     """The client's answer is complete."""
+    found: Evidence | None = None
+    """Made when the first call needs it."""
+
+    def evidence(self) -> Evidence:
+        """Where the values of this conversation come from."""
+        if self.found is None:
+            self.found = evidence_of(self.ctx.head, self.edits.prepend, self.session)
+        return self.found
 
     @property
     def exchange(self) -> Exchange:
@@ -433,6 +443,7 @@ class SingleLlm:
                 call,
                 our_id,
                 hidden=run.hidden.get(call.qualified),
+                evidence=run.evidence,
             )
         run.calls.append(call)
         run.tags |= outcome.tags
