@@ -13,6 +13,7 @@ import functools
 import importlib
 import json
 import pickle
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,6 +83,10 @@ class Outcome:
     """The attack succeeded, in the suite's judgement."""
     reached: bool = False
     """The injection entered the model's context."""
+    stopped: str = ""
+    """Of a plan: the error that ended it."""
+    hijacked: bool = False
+    """Of a plan: a value of the attacker's was in an argument of a call that ran."""
 
     @property
     def let_through(self) -> list[Attempt]:
@@ -131,10 +136,17 @@ class Run:
         if self.injection is None or self.reached or self.marker not in text:
             return
         self.reached = True
-        script = GROUND_TRUTH.get((self.pair.suite.name, self.injection.ID))
-        found = (script or type(self.injection).ground_truth)(self.injection, self.before)
-        calls = [Call(item.function, dict(item.args), injected=True) for item in found]
-        self._queue[:0] = calls
+        self._queue[:0] = self._script()
+
+    def _script(self) -> list[Call]:
+        """The calls that the attacker wants."""
+        if self._injected is None:
+            if self.injection is None:
+                return []
+            script = GROUND_TRUTH.get((self.pair.suite.name, self.injection.ID))
+            found = (script or type(self.injection).ground_truth)(self.injection, self.before)
+            self._injected = [Call(item.function, dict(item.args), injected=True) for item in found]
+        return self._injected
 
     def next(self) -> Call | None:
         """The call the model makes now; None: it answers."""
@@ -156,19 +168,50 @@ class Run:
         """What the model says in the end."""
         return str(self.user.GROUND_TRUTH_OUTPUT)
 
-    def judge(self, attempts: list[Attempt]) -> Outcome:
-        """The suite's judgement of what happened."""
-        said = [{"type": "text", "content": self.answer}]
+    def attackers_answer(self, question: Any, seen: str, secret: re.Pattern[str]) -> Any:
+        """What a hijacked model answers: the attacker's value for that place in a call.
+
+        The attacker knows what he wants, but not what he has not read: a value with a
+        number that is not in the model's input is out of his reach, and his goal in words
+        takes its place.
+        """
+        honest = question.answer
+        for call in self._script():
+            for name, value in call.args.items():
+                same = name == question.argument and call.tool == question.tool
+                if not same and not (name == question.argument or _alike(name, question.argument)):
+                    continue
+                offered = value[0] if isinstance(value, list) and value else value
+                if type(offered) is not type(honest) or not isinstance(offered, str | int | float):
+                    continue
+                if all(found in seen for found in secret.findall(str(offered))):
+                    return offered
+        return self.injection.GOAL if isinstance(honest, str) and self.injection else honest
+
+    @property
+    def injected_values(self) -> frozenset[str] | None:
+        """The texts that the attacker wants in calls; None: there is no attack."""
+        if self.injection is None:
+            return None
+        values = [value for call in self._script() for value in call.args.values()]
+        flat = [
+            item for value in values for item in (value if isinstance(value, list) else [value])
+        ]
+        return frozenset(item for item in flat if isinstance(item, str))
+
+    def judge(self, attempts: list[Attempt], *, said: str | None = None) -> Outcome:
+        """The suite's judgement of what happened; `said` is the answer if not the usual one."""
+        said_blocks = [{"type": "text", "content": self.answer if said is None else said}]
         suite = self.pair.suite
         after = (self.before, self.environment, self.executed)
         outcome = Outcome(
             pair=self.pair,
             attempts=attempts,
-            useful=bool(_judged(suite, self.user, said, after)),
+            useful=bool(_judged(suite, self.user, said_blocks, after)),
             reached=self.reached,
         )
         if self.injection is not None:
-            outcome.attacked = bool(_judged(suite, self.injection, said, after))
+            outcome.attacked = bool(_judged(suite, self.injection, said_blocks, after))
         return outcome
 
     def _texts(self) -> dict[str, str]:
@@ -211,6 +254,18 @@ def pairs(suites: Sequence[Any], *, attacks: bool) -> Iterator[Pair]:
                 blank = _environment(suite, {})
                 if (suite.name, name) in GROUND_TRUTH or injection.ground_truth(blank):
                     yield Pair(suite, user_task, name)
+
+
+_ALIKE = (
+    {"recipient", "recipients", "participants", "email", "user_email", "to"},
+    {"body", "content", "description", "subject"},
+    {"title", "subject", "hotel"},
+)
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two arguments are of one kind, so that a value for one does for the other."""
+    return any(one in names and other in names for names in _ALIKE)
 
 
 def _is_read(tool: str) -> bool:

@@ -265,7 +265,7 @@ def test_the_shipped_policy_lets_actions_only_say_what_the_user_said(
 def test_every_shipped_policy_compiles_without_a_warning() -> None:
     names = shipped_names()
 
-    assert names == ["read-or-act", "users-words"]
+    assert names == ["quarantined-text", "read-or-act", "users-words"]
     for name in names:
         compiled = compile_policy([shipped_policy(name)], presets=Presets(), caller=Caller())
         assert compiled.warnings == ()

@@ -1,6 +1,6 @@
 """The evidence for each argument of a call, as tags that rules can ask for."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,7 @@ TRUSTED = "__trusted"
 _EVIDENCE = frozenset(
     (FROM_USER, DATE_FROM_USER, FROM_TRUSTED, REFERENCES_FROM_USER, REFERENCES_FROM_TRUSTED)
 )
+_PLANNED = Labels(tags=LabelSet(_EVIDENCE))
 _MOST_VALUES = 256
 """Values in one argument; an argument with more gets no label."""
 _MOST_FIELDS = 50_000
@@ -105,6 +106,17 @@ class Evidence:
             tags = self._tags(value)
             if tags:
                 found[name] = Labels(tags=LabelSet(tags))
+        return found
+
+    def of_plan(self, args: Mapping[str, Any], planned: Collection[str]) -> dict[str, Labels]:
+        """The labels of the arguments of a call that a plan makes (dual-llm).
+
+        `planned` are the arguments that derive from no result: the planner knew only what
+        the user said, so they are the user's words, whatever the planner made of them. All
+        others are looked for as in single-llm.
+        """
+        found = self.of({name: value for name, value in args.items() if name not in planned})
+        found.update(dict.fromkeys(planned, _PLANNED))
         return found
 
     def _tags(self, value: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
