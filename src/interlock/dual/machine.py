@@ -15,6 +15,7 @@ Source: gateway.md 10.2-10.6, 11.9, 11.10.
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from interlock.dual.errors import BranchDenied, LimitExceeded, ProgramExit, Raise, RunError
@@ -33,7 +34,7 @@ from interlock.dual.library import Library, library
 from interlock.dual.limits import ELEMENT_BYTES
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env
-from interlock.dual.ops.attributes import member_value
+from interlock.dual.ops.attributes import get_attribute, member_value
 from interlock.dual.ops.classes import Classes
 from interlock.dual.ops.types import EXCEPTIONS, is_exception
 from interlock.dual.plain import json_data, lift
@@ -70,6 +71,7 @@ class Machine:
         self.env = Env(options.limits, options.now, options.seed, self.library.iterators)
         self.env.natives = self.library.natives
         self.env.meter.measure = self._alive_bytes
+        self.env.attribute = partial(get_attribute, self.env, self.library)
         self.classes = Classes()
         self.strict = options.strict
         self.variables: dict[str, Value] = {}

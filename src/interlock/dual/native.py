@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from interlock.dual.errors import Raise
 from interlock.dual.limits import Limits, Meter
 from interlock.dual.marks import NEUTRAL, Mark, MarkTable
 from interlock.dual.values import (
@@ -61,10 +62,15 @@ class Random:
         return (self.bits() * count) >> 64 if count <= _MASK else self.bits() % count
 
 
+def _no_attribute(value: Value, name: str) -> Value:
+    raise Raise("AttributeError", f"no attribute '{name}'")
+
+
 class Env:
     """What natives and operations need of the machine."""
 
     __slots__ = (
+        "attribute",
         "control",
         "debug",
         "debug_chars",
@@ -98,6 +104,8 @@ class Env:
         self.debug_chars = 0
         self.iterators: Mapping[str, StepFn] = iterators or {}
         """Steps of the library's kinds of `IterObj`: `lib.registry.ITERATORS`."""
+        self.attribute: Callable[[Value, str], Value] = _no_attribute
+        """`value.name`; set by the machine."""
         self.natives: Mapping[str, Native] = {}
         """`lib.registry.NATIVES`; operators of library types are found there by name, e.g.
         `collections.Counter.+`, `str.%`, `collections.Counter.unary-`."""
@@ -132,6 +140,8 @@ class Native:
     is_property: bool = False
     """Read without a call: `datetime.datetime.year` (given the receiver), `math.pi` (given
     nothing)."""
+    generators: bool = False
+    """Takes generators as they are; for others the machine makes lists of them first."""
     cost: int = 0
     """Steps charged before each call, besides what `fn` charges itself."""
 

@@ -190,12 +190,12 @@ def _next_entry(env: Env, iterator: IterObj) -> tuple[Value, Value] | None:
     data = source.data
     if not isinstance(data, DictObj):
         iterator.position = -1
-    return None
+        return None
     if len(data.entries) != len(iterator.state):
         raise Raise("RuntimeError", "dictionary changed size during iteration")
     if iterator.position >= len(iterator.state):
         iterator.position = -1
-    return None
+        return None
     key = iterator.state[iterator.position]
     iterator.position += 1
     entry = data.entries.get(key_of(env, key))

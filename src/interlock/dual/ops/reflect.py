@@ -5,6 +5,7 @@ from typing import NoReturn
 
 from interlock.dual.errors import ProgramExit, Raise
 from interlock.dual.native import Env, Member, Native
+from interlock.dual.ops import records
 from interlock.dual.ops.classes import Classes, subclass_of
 from interlock.dual.ops.types import type_name
 from interlock.dual.values import (
@@ -72,11 +73,47 @@ def _exit(env: Env, args: Args, words: Words) -> NoReturn:
     raise ProgramExit
 
 
+def _attribute_name(name: str, args: Args) -> str:
+    attribute = args[1].data if len(args) > 1 else None
+    if not isinstance(attribute, str):
+        raise Raise("TypeError", f"{name}(): attribute name must be string")
+    if attribute.startswith("_"):
+        raise Raise("AttributeError", f"attribute `{attribute[:40]}` is private and not available")
+    return attribute
+
+
+def _getattr(env: Env, args: Args, words: Words) -> Value:
+    if words or not 2 <= len(args) <= 3:
+        raise Raise("TypeError", f"getattr expected 2 or 3 arguments, got {len(args)}")
+    name = _attribute_name("getattr", args)
+    try:
+        return env.attribute(args[0], name)
+    except Raise as error:
+        if error.type_name != "AttributeError" or len(args) < 3:
+            raise
+        return args[2]
+
+
+def _hasattr(env: Env, args: Args, words: Words) -> Value:
+    _one("hasattr", args, 2)
+    name = _attribute_name("hasattr", args)
+    try:
+        env.attribute(args[0], name)
+    except Raise as error:
+        if error.type_name != "AttributeError":
+            raise
+        return Value(False)
+    return Value(True)
+
+
 NATIVES: Mapping[str, Native] = {
-    "type": Native(fn=_type),
-    "isinstance": Native(fn=_isinstance),
-    "issubclass": Native(fn=_issubclass),
-    "_is_generator": Native(fn=_is_generator),
+    **records.NATIVES,
+    "getattr": Native(fn=_getattr, generators=True),
+    "hasattr": Native(fn=_hasattr, generators=True),
+    "type": Native(fn=_type, generators=True),
+    "isinstance": Native(fn=_isinstance, generators=True),
+    "issubclass": Native(fn=_issubclass, generators=True),
+    "_is_generator": Native(fn=_is_generator, generators=True),
     "exit": Native(fn=_exit),
     "quit": Native(fn=_exit),
 }

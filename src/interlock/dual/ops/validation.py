@@ -112,6 +112,8 @@ class Validator:
     def __init__(self, env: Env) -> None:
         self.env = env
         self.depth = 0
+        self.current: Value | None = None
+        """The class being filled: what its own name in an annotation, still a string, means."""
 
     def model(self, cls: Value, given: Mapping[str, Value]) -> Value:
         """An instance of a model.
@@ -157,6 +159,7 @@ class Validator:
     def _model(self, cls: Value, data: ClassObj, given: Mapping[str, Value]) -> Value:
         problems: list[_Problem] = []
         fields: dict[str, Value] = {}
+        outer, self.current = self.current, cls
         for name, (annotation, default) in data.fields.items():
             keywords = constraints(default)
             alias = keywords.get("alias")
@@ -175,6 +178,7 @@ class Validator:
                 problems += [
                     _Problem((key, *p.where), p.message, p.kind, p.value) for p in invalid.problems
                 ]
+        self.current = outer
         if problems:
             raise _Invalid(problems)
         made_instance = InstanceObj(data, fields)
@@ -237,6 +241,10 @@ class Validator:
                     return self._of_class(annotation, wanted, value)
                 case TypeExpr():
                     return self._expression(wanted, value)
+                case str() if self.current is not None:
+                    own = self.current.data
+                    if isinstance(own, ClassObj) and own.name == wanted:
+                        return self._of_class(self.current, own, value)
             return value
         finally:
             self.depth -= 1

@@ -173,10 +173,11 @@ def native(
     if override is not None and override.applies(args, words):
         del f.stack[-pops:]
         return m.call_prelude(override.function, args, words, callee)
-    for value in args:
-        if type(value.data) is GenObj:
-            return _drained(m, f, name, args, words, pops)
     found = m.library.natives[name]
+    if not found.generators:
+        for value in args:
+            if type(value.data) is GenObj:
+                return _drained(m, f, name, args, words, pops)
     if found.cost:
         env.meter.work(found.cost)
     result = found.fn(env, args, words)
