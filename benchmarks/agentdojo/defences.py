@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.agentdojo.indual import play_plan
 from benchmarks.agentdojo.inprocess import Conversation, compiled
 from benchmarks.agentdojo.overhttp import Gateway
 from benchmarks.agentdojo.scenario import Call, Outcome, Pair, Run, play
@@ -16,8 +17,9 @@ from interlock.policy.compiled import CompiledPolicy
 __all__ = ["ROWS", "Row", "player", "policy_text", "shipped_policies"]
 
 _HERE = Path(__file__).parent / "policies"
-Where = Literal["gateway", "engine", "reference"]
-"""Through `interlock serve`; the policy engine in this process; not Interlock at all."""
+Where = Literal["gateway", "engine", "machine", "reference"]
+"""Through `interlock serve`; the policy engine in this process; plans on the labelled machine of
+dual-llm; not Interlock at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,25 @@ ROWS: tuple[Row, ...] = (
         policies=shipped_policies(),
         mode="strict",
     ),
+    Row(
+        name="dual-strict",
+        title="dual-llm, planner oracle, no policy, mode strict",
+        where="machine",
+        mode="strict",
+    ),
+    Row(
+        name="dual-quarantined",
+        title="**dual-llm, planner oracle, `shipped:quarantined-text`, mode strict**",
+        where="machine",
+        policies=_everywhere("shipped:quarantined-text"),
+        mode="strict",
+    ),
+    Row(
+        name="dual-single-policies",
+        title="dual-llm, planner oracle, the policies of single-llm",
+        where="machine",
+        policies=shipped_policies(),
+    ),
 )
 
 
@@ -110,6 +131,15 @@ def player(row: Row, gateway: Gateway | None) -> Callable[[Pair], Outcome]:
         suite: compiled(policy_text(name), name=name, mode=row.mode)
         for suite, name in (row.policies or {}).items()
     }
+
+    if row.where == "machine":
+        none = compiled("", mode=row.mode)
+
+        def planned(pair: Pair) -> Outcome:
+            policy = policies.get(pair.suite.name, none)
+            return play_plan(pair, policy, strict=row.mode == "strict")
+
+        return planned
 
     def here(pair: Pair) -> Outcome:
         run = Run(pair)

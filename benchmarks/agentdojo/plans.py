@@ -21,6 +21,8 @@ __all__ = ["Plan", "Question", "parsed", "plan_of"]
 
 _PIECE = 5
 """Characters of a piece of a result that gives a text away as made from it."""
+_SHORT = 4
+"""Shorter values are said only as words of their own: `5` is not in `2024-05-20`."""
 _WORDED = frozenset({"body", "content", "description"})
 """Arguments whose text tells of what was read, even if no piece of it can be found there."""
 
@@ -123,12 +125,13 @@ class _Writer:
     def _is_said(self, value: Any) -> bool:
         """Whether a planner has it from the request: said there, or a date and time in ISO."""
         text = " ".join(str(value).casefold().split())
-        if text in self._said:
+        words = {word.strip("'\".,!?()") for word in self._said.split()}
+        if text in (words if len(text) < _SHORT else self._said):
             return True
         if isinstance(value, str) and len(value) >= 10 and value[4:5] == value[7:8] == "-":
             return True
         return isinstance(value, str) and all(
-            word.strip("'\".,!") in self._said for word in text.split()
+            word.strip("'\".,!") in words for word in text.split()
         )
 
 

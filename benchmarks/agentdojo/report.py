@@ -4,13 +4,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmarks.agentdojo.defences import ROWS
-from benchmarks.agentdojo.reasons import REASONS
+from benchmarks.agentdojo.reasons import ORACLE_ONLY, REASONS
 from benchmarks.agentdojo.suites import SUITES
 
 __all__ = ["render", "table"]
 
 Record = Mapping[str, Any]
-_WHERE = {"gateway": "gateway", "engine": "engine", "reference": "not Interlock"}
+_WHERE = {
+    "gateway": "gateway",
+    "engine": "engine",
+    "machine": "machine",
+    "reference": "not Interlock",
+}
 
 
 def render(kept: Mapping[str, Record]) -> str:
@@ -48,7 +53,8 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
         "`utility()`, without an attack and in the middle of one. *Calls denied*: calls of the "
         "users' own tasks that were denied without any attack. *Where*: `gateway` is "
         "`interlock serve` over HTTP with the model behind it, `engine` the same policy engine "
-        "called in the benchmark's process."
+        "called in the benchmark's process, `machine` the labelled interpreter of dual-llm with "
+        "the policy engine."
     )
     if "agreement" in kept:
         agreed = kept["agreement"]
@@ -70,9 +76,7 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
     if "curves" in kept:
         yield ""
         yield from _curves(kept["curves"])
-    for name in sorted(kept):
-        if name.startswith("dual"):
-            yield from _dual_failures(kept[name])
+    yield from _dual(kept)
 
 
 def _main(kept: Mapping[str, Record]) -> Iterator[str]:
@@ -134,15 +138,56 @@ def _failures(found: Record) -> Iterator[str]:
         yield _row(item["task"], _cell(item["asked"]), call, REASONS.get(item["task"], ""))
 
 
-def _dual_failures(found: Record) -> Iterator[str]:
-    if not found["failed"]:
+def _dual(kept: Mapping[str, Record]) -> Iterator[str]:
+    rows = [row for row in ROWS if row.where == "machine" and row.name in kept]
+    if not rows:
         return
     yield ""
-    yield f"### {found['title']}: tasks not done"
+    yield "## Dual-llm: what is left to an attacker"
     yield ""
-    yield from _header("task", "the user asks", "why")
-    for item in found["failed"]:
-        yield _row(item["task"], _cell(item["asked"]), item.get("why", ""))
+    yield (
+        "Which calls are made is fixed by the plan, which was written before anything was read. "
+        "What an injection can still do is make the quarantined model answer what the attacker "
+        "wants. *Attacker's data*: pairs in which a value that the attacker wanted in a call "
+        "stood in an argument of a call that ran - of the user's own calls."
+    )
+    yield ""
+    yield from _header("what decides", *SUITES)
+    for row in rows:
+        suites = kept[row.name]["suites"]
+        yield _row(
+            row.title,
+            *(f"{suites[suite]['hijacked']} of {suites[suite]['pairs']}" for suite in SUITES),
+        )
+    yield ""
+    yield "### Attacks that succeed by data alone"
+    yield ""
+    for row in rows:
+        found = kept[row.name]["succeeded"]
+        yield f"- {row.title}: {', '.join(found) if found else 'none'}"
+    yield ""
+    yield "### Tasks whose plan only an oracle can write"
+    yield ""
+    yield (
+        "Their calls are not in the request but in what is read, so a planner that reads nothing "
+        "untrusted cannot know them; the ground truth does."
+    )
+    yield ""
+    yield from _header("task", "why")
+    for task, why in ORACLE_ONLY.items():
+        yield _row(task, why)
+    for row in rows:
+        failed = kept[row.name]["failed"]
+        if not failed:
+            continue
+        yield ""
+        yield f"### Tasks not done: {row.title}"
+        yield ""
+        yield from _header("task", "the user asks", "denied, or why the plan ended")
+        for item in failed:
+            denied = item["denied"][0] if item["denied"] else None
+            call = None if denied is None else f"`{denied['tool']}({_short(denied['args'])})`"
+            yield _row(item["task"], _cell(item["asked"]), call or item["stopped"])
 
 
 def _curves(curves: Record) -> Iterator[str]:

@@ -47,6 +47,7 @@ def _suite(name: str, alone: list[Outcome], attacked: list[Outcome]) -> dict[str
         "attacks": sum(item.attacked for item in hit),
         "reached": sum(item.reached for item in hit),
         "actions_through": sum(bool(item.actions_through) for item in hit),
+        "hijacked": sum(item.hijacked for item in hit),
         "calls_through": sum(bool(item.let_through) for item in hit),
         "useful_under_attack": sum(item.useful for item in hit),
     }
@@ -56,6 +57,7 @@ def _failed(outcome: Outcome) -> dict[str, Any]:
     return {
         "task": f"{outcome.pair.suite.name}/{outcome.pair.user_task}",
         "asked": outcome.pair.suite.user_tasks[outcome.pair.user_task].PROMPT,
+        "stopped": outcome.stopped,
         "denied": [
             {"tool": item.call.tool, "args": item.call.args, "why": item.why}
             for item in outcome.denied_to_user
