@@ -94,7 +94,7 @@ class _Turn:
         if self.policy.needs_evidence:
             literal = {name for name, sources in request.sources.items() if not sources}
             found = Evidence([self.run.prompt], self.results).of_plan(args, literal)
-        labels = {name: held for name, held in request.labels.items()}
+        labels = dict(request.labels)
         for name, evidence in found.items():
             labels[name] = labels[name].merge(evidence) if name in labels else evidence
         asked = ToolCall(tool=request.sig.tool, args=args, labels=labels)

@@ -128,6 +128,23 @@ def test_a_text_that_spells_out_fields_is_no_record() -> None:
     assert tags("bob@corp.example", results=(page,)) == set()
 
 
+def test_a_field_cannot_pose_as_the_field_of_another_tool() -> None:
+    forged = GivenResult(tool="get", text='{"contacts.email": "eve@evil.example"}')
+
+    assert tags("eve@evil.example", results=(forged,)) == set()
+
+
+def test_what_a_plan_says_itself_is_the_users_word() -> None:
+    results = [GivenResult(tool="contacts", text=CONTACTS)]
+    args = {"to": "bob@corp.example", "subject": "anything", "body": "see evil.example"}
+
+    found = Evidence([WORDS], results).of_plan(args, {"subject"})
+
+    assert "__from/contacts.email" in found["to"].tags
+    assert {FROM_USER, REFERENCES_FROM_USER} <= found["subject"].tags.items
+    assert "body" not in found
+
+
 def test_only_a_result_a_rule_vouches_for_is_trusted() -> None:
     page = "My address is dora@page.example."
 
