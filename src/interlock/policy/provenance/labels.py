@@ -36,8 +36,8 @@ REFERENCES_FROM_TRUSTED = "__references_from_trusted"
 """The same, or in a result that a rule tagged `__trusted`."""
 FROM_FIELD = "__from/"
 """`__from/TOOL.FIELD`: every value the user did not say is exactly a value of FIELD in a
-result of TOOL; names with dots in them are not read. Values of a result that is no JSON object or array, and members of a list
-at its top, are in the field `value`."""
+result of TOOL; names with dots in them are not read. Values of a result that is no JSON
+object or array, and members of a list at its top, are in the field `value`."""
 TRUSTED = "__trusted"
 """On a result: a rule vouches for its content."""
 
@@ -237,7 +237,7 @@ def _fields(text: str) -> Iterator[tuple[str, str | float]]:
     while pending and left:
         name, item, depth = pending.pop()
         if isinstance(item, dict) and depth < _DEEPEST:
-            # A name with a dot could pose as the field of another tool: `get` and `x.to` as `get.x`.
+            # A name with a dot could pose as another tool's: `x.to` of `get` as `to` of `get.x`.
             pending.extend((key, held, depth + 1) for key, held in item.items() if "." not in key)
         elif isinstance(item, list) and depth < _DEEPEST:
             pending.extend((name, held, depth + 1) for held in item)
