@@ -3,11 +3,14 @@
 Every system prompt of our own (planner, quarantined model, judge, ...) begins with
 `role_line(role)`. Real models ignore the line; the demo model chooses its
 behaviour by it, and by nothing else. Calls on behalf of a caller carry no such line.
+
+A planner's conversation also holds messages that are no request: what became of its last
+program, and the conversation around the request. They begin with `NOT_A_REQUEST`.
 """
 
 from typing import Literal, get_args
 
-__all__ = ["ROLE_MARKER", "ModelRole", "role_line", "role_of"]
+__all__ = ["NOT_A_REQUEST", "ROLE_MARKER", "ModelRole", "role_line", "role_of"]
 
 ModelRole = Literal[
     "pllm",
@@ -26,6 +29,9 @@ ModelRole = Literal[
 
 ROLE_MARKER = "X-Interlock-Role:"
 """Start of the marker line; recognised only as the first line of a system prompt."""
+
+NOT_A_REQUEST = "[interlock]"
+"""Start of a user message to the planner that reports something and asks for nothing."""
 
 _ROLES: dict[str, ModelRole] = {role: role for role in get_args(ModelRole)}
 

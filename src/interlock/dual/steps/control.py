@@ -35,29 +35,29 @@ def jump(m: "Machine", f: Frame, arg: Arg) -> None:
 def branch(m: "Machine", f: Frame, arg: Arg) -> None:
     """Jumps when the condition, which goes, is false."""
     value = f.stack.pop()
-    if not truth_of(value):
-        f.pc = arg
     if m.traced:
         m.decided(f, m.env.deep(value))
+    if not truth_of(value):
+        f.pc = arg
 
 
 def branch_keep(m: "Machine", f: Frame, arg: Arg) -> None:
     """As `branch`; the condition stays, to be joined onto the outcome."""
     value = f.stack[-1]
-    if not truth_of(value):
-        f.pc = arg
     if m.traced:
         m.decided(f, m.env.deep(value))
+    if not truth_of(value):
+        f.pc = arg
 
 
 def short(m: "Machine", f: Frame, arg: Arg) -> None:
     """`and`, `or`: the left operand stays; a decision only if the right one calls something."""
     target, stop_when, decides = arg
     value = f.stack[-1]
-    if truth_of(value) is stop_when:
-        f.pc = target
     if decides and m.traced:
         m.decided(f, m.env.deep(value))
+    if truth_of(value) is stop_when:
+        f.pc = target
 
 
 def short_pair(m: "Machine", f: Frame, arg: Arg) -> None:
@@ -65,24 +65,24 @@ def short_pair(m: "Machine", f: Frame, arg: Arg) -> None:
     target, decides = arg
     stack = f.stack
     value = stack[-1]
+    if decides and m.traced:
+        m.decided(f, m.env.deep(value))
     if truth_of(value):
         stack[-1], stack[-2] = stack[-2], value
     else:
         f.pc = target
-    if decides and m.traced:
-        m.decided(f, m.env.deep(value))
 
 
 def filter_(m: "Machine", f: Frame, arg: Arg) -> None:
     """A comprehension's `if`: a decision, and what is collected derives from it."""
     target, depth = arg
     value = f.stack.pop()
-    if not truth_of(value):
-        f.pc = target
     if m.traced:
         mark = m.env.deep(value)
         m.decided(f, mark)
         _collect(m, f, depth, mark)
+    if not truth_of(value):
+        f.pc = target
 
 
 def _collect(m: "Machine", f: Frame, depth: int, mark: Any) -> None:  # noqa: ANN401 - a Mark

@@ -14,7 +14,7 @@ from interlock.providers.demo.lines import CallLine
 from interlock.providers.demo.sources import words
 from interlock.providers.demo.tools import Parameter, Tool
 
-__all__ = ["plan"]
+__all__ = ["identifier", "plan"]
 
 _PLAN = re.compile(r"^[ \t]*```plan[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*$", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(
@@ -40,7 +40,7 @@ def _calling(calls: Sequence[CallLine]) -> str:
     for line in calls:
         args = json.loads(line.arguments)
         given = ", ".join(f"{name}={value!r}" for name, value in args.items())
-        lines.append(f"result = {_identifier(line.tool)}({given})")
+        lines.append(f"result = {identifier(line.tool)}({given})")
     return "\n".join([*lines, "final_return_value = result"])
 
 
@@ -59,7 +59,7 @@ def _matching(query: str, tools: Sequence[Tool]) -> str:
         return f"final_return_value = {query.strip()!r}"
     tool = tools[-best[1]]
     given = ", ".join(f"{name}={value!r}" for name, value in _arguments(query, tool).items())
-    return f"final_return_value = {_identifier(tool.name)}({given})"
+    return f"final_return_value = {identifier(tool.name)}({given})"
 
 
 def _arguments(query: str, tool: Tool) -> dict[str, object]:
@@ -102,6 +102,6 @@ def _default(parameter: Parameter, query: str) -> object:
     return empty.get(parameter.kind, query.strip())
 
 
-def _identifier(name: str) -> str:
+def identifier(name: str) -> str:
     """A tool name as a program writes it (gateway.md, section 10.4)."""
     return re.sub(r"\W", "_", name)

@@ -6,10 +6,10 @@ See the package docstring for the whole behaviour.
 import json
 from collections.abc import Iterator, Sequence
 
-from interlock.kernel.roles import ModelRole, role_of
+from interlock.kernel.roles import NOT_A_REQUEST, ModelRole, role_of
 from interlock.providers.demo.lines import CallLine, Directives, call_lines, directives
 from interlock.providers.demo.model import Call, Script
-from interlock.providers.demo.planner import plan
+from interlock.providers.demo.planner import identifier, plan
 from interlock.providers.demo.roles import extract, judge, policy
 from interlock.providers.demo.tools import known_tools
 from interlock.providers.wire.model import (
@@ -94,14 +94,7 @@ def _in_role(role: ModelRole, request: Request, system: str, turn: Sequence[Mess
     text = _user_text(request.messages)
     schema = _schema(request)
     if role == "pllm":
-        pending = _pending(request.messages, None)
-        tools = known_tools(request.tools, system)
-        names = {tool.name for tool in tools}
-        calls = [line for line in pending if line.tool in names]
-        last = max((i for i, one in enumerate(request.messages) if _is_query(one)), default=-1)
-        attempt = sum(one.role == "assistant" for one in request.messages[last + 1 :])
-        query = _text(request.messages[last]) if last >= 0 else ""
-        return plan(query, tools, calls, attempt=attempt)
+        return _plan(request, system)
     if role == "qllm":
         return extract(schema, text)
     if role == "policy_llm":
@@ -109,8 +102,26 @@ def _in_role(role: ModelRole, request: Request, system: str, turn: Sequence[Mess
     return judge(role, schema, text)
 
 
+def _plan(request: Request, system: str) -> str:
+    """The program for the newest request; lines of requests it has answered are acted on."""
+    messages = request.messages
+    last = max((i for i, one in enumerate(messages) if _is_request(one)), default=-1)
+    answered = [i for i in range(last) if messages[i].role == "assistant"]
+    pending = _pending(messages[max(answered, default=-1) + 1 :], None)
+    tools = known_tools(request.tools, system)
+    names = {identifier(tool.name) for tool in tools}
+    calls = [line for line in pending if identifier(line.tool) in names]
+    attempt = sum(one.role == "assistant" for one in messages[last + 1 :])
+    query = _text(messages[last]) if last >= 0 else ""
+    return plan(query, tools, calls, attempt=attempt)
+
+
 def _is_query(message: Message) -> bool:
     return message.role == "user" and bool(_text(message))
+
+
+def _is_request(message: Message) -> bool:
+    return _is_query(message) and not _text(message).startswith(NOT_A_REQUEST)
 
 
 # Calls

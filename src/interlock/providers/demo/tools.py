@@ -19,8 +19,8 @@ __all__ = ["Parameter", "Tool", "known_tools"]
 
 _SIGNATURE = re.compile(
     r"^[ \t]*(?:async )?def (\w{1,128})\(([^\n]{0,4000})\)[ \t]*(?:->[^:\n]{0,200})?:?[^\n\"#]*"
-    r"(?:#[ \t]*([^\n]*)|(?:\n[ \t]*)?(?:\"\"\"|''')([^\"']{0,4000}))?",
-    re.MULTILINE,
+    r"(?:#[ \t]*([^\n]*)|(?:\n[ \t]*)?(?:\"\"\"(.{0,4000}?)\"\"\"|'''(.{0,4000}?)'''))?",
+    re.MULTILINE | re.DOTALL,
 )
 _TYPES = {"int": "integer", "float": "number", "bool": "boolean", "list": "array", "dict": "object"}
 
@@ -47,10 +47,9 @@ def known_tools(offered: Sequence[ToolDef], prompt: str) -> list[Tool]:
     """The offered tools, then those a prompt has signatures of; the first of a name counts."""
     tools = {tool.qualified: _from_definition(tool) for tool in offered}
     for match in _SIGNATURE.finditer(prompt):
-        name, parameters, comment, doc = match.groups()
-        tools.setdefault(
-            name, Tool(name, (comment or doc or "").strip(), tuple(_parameters(parameters)))
-        )
+        name, parameters, comment, *docs = match.groups()
+        about = next(filter(None, (comment, *docs)), "").strip()
+        tools.setdefault(name, Tool(name, about, tuple(_parameters(parameters))))
     return list(tools.values())
 
 
