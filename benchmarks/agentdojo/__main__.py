@@ -28,22 +28,26 @@ def main() -> None:
     """Reads the command line, measures, writes `results/*.json` and `RESULTS.md`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agentdojo", description=__doc__)
     parser.add_argument("--install-only", action="store_true", help="fetch the package, no more")
-    parser.add_argument("--only", help="rows, comma-separated; the report keeps the others")
-    parser.add_argument("--no-curve", action="store_true", help="leave the curves as they were")
+    parser.add_argument(
+        "--only", help="rows, `agreement`, `curves`, comma-separated; the others stay as they were"
+    )
     given = parser.parse_args()
     install(_say)
     if given.install_only:
         return
-    wanted = set(given.only.split(",")) if given.only else {row.name for row in ROWS}
+    parts = {*(row.name for row in ROWS), "agreement", "curves"}
+    wanted = set(given.only.split(",")) if given.only else parts
+    if wanted - parts:
+        parser.error(f"there is no {', '.join(sorted(wanted - parts))}")
     suites = list(load_suites().values())
     _RESULTS.mkdir(exist_ok=True)
     with Gateway() as gateway:
         for row in ROWS:
             if row.name in wanted:
                 _save(row.name, _measured(row, suites, gateway))
-        if "single" in wanted:
+        if "agreement" in wanted:
             _save("agreement", _agreement(suites, gateway))
-    if not given.no_curve and not given.only:
+    if "curves" in wanted:
         _save("curves", _curves(suites))
     _save("run", run_facts())
     kept = {path.stem: json.loads(path.read_text()) for path in sorted(_RESULTS.glob("*.json"))}

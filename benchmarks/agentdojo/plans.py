@@ -54,20 +54,16 @@ def plan_of(suite: Any, user_task: str) -> Plan:
     run = Run(Pair(suite, user_task, None))
     name = f"{suite.name}/{user_task}"
     if name in WRITTEN:
-        source, asked = WRITTEN[name]
-        questions = {text: Question(*about) for text, about in asked.items()}
-        return Plan(source, {**questions, _ANSWER: Question(run.answer, "", "")}, by_hand=True)
+        return Plan(WRITTEN[name], {_ANSWER: Question(run.answer, "", "")}, by_hand=True)
     return _Writer(run).plan()
 
 
 def parsed(text: str) -> Any:
-    """A tool's answer as the program sees it: JSON if it is an object or a list, else text."""
-    if text.lstrip()[:1] in ("{", "["):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
-    return text
+    """A tool's answer as the program gets it: JSON if it is JSON, else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 _ANSWER = "Answer the user's request."
@@ -82,6 +78,7 @@ class _Writer:
         self._results: list[Any] = []
         self._lines: list[str] = []
         self._questions: dict[str, Question] = {}
+        self._numbered = 0
 
     def plan(self) -> Plan:
         while (call := self._run.next()) is not None:
@@ -93,8 +90,9 @@ class _Writer:
             self._results.append(parsed(text))
         seen = range(len(self._results))
         self._questions[_ANSWER] = Question(self._run.answer, "", "")
-        self._lines.append(f"final_return_value = {_asking(_ANSWER, seen)}")
-        return Plan("\n".join(self._lines) + "\n", self._questions, by_hand=False)
+        self._lines.append(f"final_return_value = {_asking(_ANSWER, seen, 'string')}")
+        source = "\n".join(["import json", *self._lines])
+        return Plan(source + "\n", self._questions, by_hand=False)
 
     def _value(self, value: Any, tool: str, name: str) -> str:
         """An expression for an argument, or for a part of one."""
@@ -116,11 +114,11 @@ class _Writer:
             if isinstance(value, str) and name not in _WORDED:
                 return repr(value)
             about = list(range(len(self._results)))
-        question = f"What is `{name}` of call {len(self._results)} (`{tool}`)?"
-        if question in self._questions:
-            question += f" Number {len(self._questions)}."
+        self._numbered += 1
+        question = f"Question {self._numbered}: what is `{name}` for `{tool}`?"
         self._questions[question] = Question(value, tool, name)
-        return _asking(question, about)
+        kind = "string" if isinstance(value, str) else "number"
+        return _asking(question, about, kind)
 
     def _is_said(self, value: Any) -> bool:
         """Whether a planner has it from the request: said there, or a date and time in ISO."""
@@ -135,9 +133,12 @@ class _Writer:
         )
 
 
-def _asking(question: str, about: Sequence[int] | range) -> str:
+def _asking(question: str, about: Sequence[int] | range, kind: str) -> str:
     data = ", ".join(f"r{number}" for number in about)
-    return f"parse_with_ai(query={question!r}, data=[{data}])"
+    value = f'{{"value": {{"type": "{kind}"}}}}'
+    schema = f'{{"type": "object", "properties": {value}, "required": ["value"]}}'
+    query = f'"{question}\\n" + json.dumps([{data}])'
+    return f'parse_with_ai(query={query}, output_schema={schema})["value"]'
 
 
 def _fields(result: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:

@@ -87,6 +87,10 @@ class Outcome:
     """Of a plan: the error that ended it."""
     hijacked: bool = False
     """Of a plan: a value of the attacker's was in an argument of a call that ran."""
+    model_calls: int = 0
+    """Of a plan: questions to models, planner and quarantined model together."""
+    tokens: int = 0
+    """Of a plan: read and written by models, one for four characters."""
 
     @property
     def let_through(self) -> list[Attempt]:
@@ -187,17 +191,6 @@ class Run:
                 if all(found in seen for found in secret.findall(str(offered))):
                     return offered
         return self.injection.GOAL if isinstance(honest, str) and self.injection else honest
-
-    @property
-    def injected_values(self) -> frozenset[str] | None:
-        """The texts that the attacker wants in calls; None: there is no attack."""
-        if self.injection is None:
-            return None
-        values = [value for call in self._script() for value in call.args.values()]
-        flat = [
-            item for value in values for item in (value if isinstance(value, list) else [value])
-        ]
-        return frozenset(item for item in flat if isinstance(item, str))
 
     def judge(self, attempts: list[Attempt], *, said: str | None = None) -> Outcome:
         """The suite's judgement of what happened; `said` is the answer if not the usual one."""
