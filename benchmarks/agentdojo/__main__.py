@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.agentdojo.costs import costs
 from benchmarks.agentdojo.curve import generic_steps, suite_steps
 from benchmarks.agentdojo.defences import ROWS, Row, player, shipped_policies
 from benchmarks.agentdojo.inprocess import Conversation, compiled
@@ -29,13 +30,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agentdojo", description=__doc__)
     parser.add_argument("--install-only", action="store_true", help="fetch the package, no more")
     parser.add_argument(
-        "--only", help="rows, `agreement`, `curves`, comma-separated; the others stay as they were"
+        "--only",
+        help="rows, `agreement`, `curves`, `costs`, comma-separated; the others stay as they were",
     )
     given = parser.parse_args()
     install(_say)
     if given.install_only:
         return
-    parts = {*(row.name for row in ROWS), "agreement", "curves"}
+    parts = {*(row.name for row in ROWS), "agreement", "curves", "costs"}
     wanted = set(given.only.split(",")) if given.only else parts
     if wanted - parts:
         parser.error(f"there is no {', '.join(sorted(wanted - parts))}")
@@ -49,6 +51,8 @@ def main() -> None:
             _save("agreement", _agreement(suites, gateway))
     if "curves" in wanted:
         _save("curves", _curves(suites))
+    if "costs" in wanted:
+        _save("costs", costs(suites))
     _save("run", run_facts())
     kept = {path.stem: json.loads(path.read_text()) for path in sorted(_RESULTS.glob("*.json"))}
     (_HERE / "RESULTS.md").write_text(render(kept), encoding="utf-8")

@@ -90,7 +90,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         name="single-strict",
         title="single-llm, shipped policies, mode strict",
-        where="gateway",
+        where="engine",
         policies=shipped_policies(),
         mode="strict",
     ),

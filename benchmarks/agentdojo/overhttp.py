@@ -24,7 +24,7 @@ from benchmarks.rig.gateways.base import wait_until_open
 from benchmarks.rig.layout import own_script, run_dir
 from benchmarks.rig.process import Server
 
-__all__ = ["Gateway"]
+__all__ = ["Gateway", "offered_tools"]
 
 _GO_ON = "Please continue."
 _MOST_REQUESTS = 200
@@ -183,7 +183,7 @@ class _Client:
             "model": "worst-case",
             "user": name,
             "messages": [{"role": "user", "content": run.prompt}],
-            "tools": _tools(run.pair.suite),
+            "tools": offered_tools(run.pair.suite),
         }
 
     def talk(self) -> Outcome:
@@ -226,7 +226,8 @@ class _Client:
 
 
 @functools.cache
-def _tools(suite: Any) -> list[dict[str, Any]]:
+def offered_tools(suite: Any) -> list[dict[str, Any]]:
+    """The suite's tools as a request offers them."""
     return [
         {
             "type": "function",

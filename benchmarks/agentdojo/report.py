@@ -77,6 +77,8 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
         yield ""
         yield from _curves(kept["curves"])
     yield from _dual(kept)
+    if "costs" in kept:
+        yield from _costs(kept["costs"])
 
 
 def _main(kept: Mapping[str, Record]) -> Iterator[str]:
@@ -188,6 +190,36 @@ def _dual(kept: Mapping[str, Record]) -> Iterator[str]:
             denied = item["denied"][0] if item["denied"] else None
             call = None if denied is None else f"`{denied['tool']}({_short(denied['args'])})`"
             yield _row(item["task"], _cell(item["asked"]), call or item["stopped"])
+
+
+def _costs(costs: Record) -> Iterator[str]:
+    yield ""
+    yield "## Dual-llm: model calls and tokens"
+    yield ""
+    yield (
+        "All tasks of a suite without an attack, a token for four characters, no prompt cache. "
+        "Model calls of one task follow one another, so they stand for the waiting time too. "
+        "The planner is an oracle and needs one attempt; in single-llm every call sends all "
+        "earlier results again, in dual-llm no result reaches the planner."
+    )
+    yield ""
+    yield from _header("suite", "calls single", "calls dual", "tokens single", "tokens dual")
+    total: dict[str, int] = {}
+    for suite, one in costs.items():
+        for name, number in one.items():
+            total[name] = total.get(name, 0) + number
+        yield _cost_row(suite, one)
+    yield _cost_row("all", total)
+
+
+def _cost_row(suite: str, one: Mapping[str, int]) -> str:
+    return _row(
+        suite,
+        one["single_calls"],
+        f"{one['dual_calls']} ({one['dual_calls'] / one['single_calls']:.2f} x)",
+        f"{one['single_tokens']:,}",
+        f"{one['dual_tokens']:,} ({one['dual_tokens'] / one['single_tokens']:.2f} x)",
+    )
 
 
 def _curves(curves: Record) -> Iterator[str]:

@@ -118,9 +118,9 @@ class Run:
         injection = pair.injection_task
         self.injection = None if injection is None else suite.injection_tasks[injection]
         self.marker = "" if injection is None else f"<INJECTION {injection}>"
-        environment = _environment(suite, self._texts())
-        self.environment = self.user.init_environment(environment)
-        self.before = self.environment.model_copy(deep=True)
+        texts = self._texts()
+        self.environment = self.user.init_environment(_environment(suite, texts))
+        self.before = self.user.init_environment(_environment(suite, texts))
         self.prompt: str = self.user.PROMPT
         runtime = importlib.import_module("agentdojo.functions_runtime").FunctionsRuntime
         self._format = importlib.import_module(
