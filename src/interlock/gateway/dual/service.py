@@ -103,8 +103,11 @@ class DualLlm:
         turn_s: float,
         turn_bytes: int,
     ) -> None:
-        """`turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` how
-        large a suspended turn may be."""
+        """What there is one of in the server, and two bounds.
+
+        `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` is how
+        large a suspended turn may be.
+        """
         self._sessions = sessions
         self._rules = rules
         self._upstreams = upstreams
