@@ -115,7 +115,8 @@ def test_what_the_libraries_refuse_is_refused_with_the_same_exception(expression
     "declaration",
     [
         "class M(BaseModel):\n    a: int\n    b: Optional[str] = None\n    c: list[int] = []",
-        "class M(BaseModel):\n    e: Literal['x', 'y']\n    d: Dict[str, float]\n    t: bool = True",
+        "class M(BaseModel):\n    e: Literal['x', 'y']\n    d: Dict[str, float]\n"
+        "    t: bool = True",
         "class M(BaseModel):\n    i: Item\n    many: List[Item]",
         "class M(BaseModel):\n    s: str = Field(min_length=2, pattern='a+')\n"
         "    n: float = Field(gt=0)",

@@ -462,6 +462,15 @@ def test_an_error_says_where_it_happened() -> None:
     assert list(event.error.frames) == [("<module>", 4), ("f", 2)]
 
 
+@pytest.mark.parametrize("text", ["'a'", "b'a'"])
+def test_a_message_names_types_of_the_program_not_of_the_host(text: str) -> None:
+    kind, name, message = error_of(f"[1] in {text}")
+
+    assert (kind, name) == ("exception", "TypeError")
+    assert "list" in message
+    assert "Obj" not in message
+
+
 def test_an_error_whose_text_would_be_enormous_has_none() -> None:
     source = "x = [1]\nfor i in range(60): x = [x, x]\nraise ValueError(x)"
 
