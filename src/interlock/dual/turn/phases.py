@@ -26,7 +26,7 @@ from interlock.dual.turn.commands import (
     Turned,
 )
 from interlock.dual.turn.engine import Broke, Calls, Ended, Engine, known_names
-from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory
+from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory, WriterStep
 from interlock.dual.turn.signatures import Bound, bind
 from interlock.dual.turn.state import (
     CallState,
@@ -46,7 +46,7 @@ __all__ = ["Phases"]
 class Phases:
     """The part of a turn that decides what comes next."""
 
-    def __init__(self, state: State, engine: Engine | None, writer: WriterFactory | None) -> None:
+    def __init__(self, state: State, engine: Engine | None, writer: WriterFactory) -> None:
         self._state = state
         self._engine = engine
         self._factory = writer
@@ -144,37 +144,30 @@ class Phases:
     # Policies
 
     def _policy_question(self) -> list[Pending]:
-        step: object = None
-        if self._factory is not None:
-            given = self._state.input
-            internal = given.config.fsm.enabled_internal_tools
-            self._writer = self._factory(self._state.request, given.tools, internal)
-            step = self._writer.begin()
-        return self._policy_step(step)
+        given = self._state.input
+        internal = given.config.fsm.enabled_internal_tools
+        self._writer = self._factory(self._state.request, given.tools, internal)
+        return self._policy_step(self._writer.begin())
 
-    def _policy_step(self, step: object) -> list[Pending]:
+    def _policy_step(self, step: WriterStep) -> list[Pending]:
         state = self._state
         if isinstance(step, Write):
             message: tuple[Literal["user", "assistant"], str] = ("user", step.user)
-            return [
-                Pending(
-                    no=self._number(), role="policy_llm", system=step.system, messages=[message]
-                )
-            ]
-        if step is None or isinstance(step, Problem):
-            why = "there is no policy writer" if step is None else step.message
-            self._give_up("planner_error", f"no policy could be generated: {why}")
+            no = self._number()
+            return [Pending(no=no, role="policy_llm", system=step.system, messages=[message])]
+        if isinstance(step, Problem):
+            self._give_up("planner_error", f"no policy could be generated: {step.message}")
             return []
-        state.policy_code = getattr(step, "code", "")
+        state.policy_code = step.code
         state.restrict_no = self._number()
-        state.written = not state.policy_code.strip()
+        state.written = not step.code.strip()
         state.phase = "prepare" if state.written else "restrict"
         return []
 
     def _policy_answered(self, question: Pending | None) -> None:
-        if question is None:
+        if question is None or self._writer is None:
             return
-        if question.failed is not None or self._writer is None:
+        if question.failed is not None:
             self._upstream_failed(question)
             return
         self._state.questions = self._policy_step(self._writer.answered(question.answer or ""))

@@ -26,7 +26,7 @@ from interlock.dual.turn.config import AnswerFormat
 from interlock.dual.turn.engine import Engine
 from interlock.dual.turn.model import CacheEntry, Called, Message, PlannerMessage, TurnInput
 from interlock.dual.turn.phases import Phases
-from interlock.dual.turn.policies import WriterFactory
+from interlock.dual.turn.policies import WriterFactory, for_request
 from interlock.dual.turn.query import earlier, request_of
 from interlock.dual.turn.state import (
     CallState,
@@ -45,8 +45,8 @@ class Turn(Phases):
     """One turn; see `commands` for what it wants and what it is to be told."""
 
     @classmethod
-    def begin(cls, given: TurnInput, *, writer: WriterFactory | None = None) -> "Turn":
-        """A new turn for the newest user message; `writer` is needed for `auto_gen`."""
+    def begin(cls, given: TurnInput, *, writer: WriterFactory = for_request) -> "Turn":
+        """A new turn for the newest user message; `writer` writes the policies of `auto_gen`."""
         state = State(
             input=replace(given, messages=()),
             request=request_of(given.messages),
@@ -59,8 +59,10 @@ class Turn(Phases):
         return turn
 
     @classmethod
-    def load(cls, data: bytes, *, writer: WriterFactory | None = None) -> "Turn":
+    def load(cls, data: bytes, *, writer: WriterFactory = for_request) -> "Turn":
         """A turn from what `dump` made, in any process.
+
+        One that was writing policies begins to write them anew.
 
         Raises ValueError when the data is no such thing, or of an incompatible version.
         """

@@ -343,6 +343,18 @@ def test_the_demo_model_plays_all_roles_of_a_turn() -> None:
     }
 
 
+def test_the_demo_model_writes_the_policies_of_a_request() -> None:
+    text = (
+        "Never send mail to anybody outside @corp.example.\n"
+        "```plan\nfinal_return_value = 'done'\n```"
+    )
+    play = Play(given(text, GET, SEND, auto_gen=True), DEMO)
+    answer = play.run()
+
+    assert answer.value is not None, answer.error
+    assert next(one.role for one in play.questions) == "policy_llm"
+
+
 # Second turn
 
 

@@ -240,16 +240,27 @@ def test_an_empty_policy_is_not_added() -> None:
     [
         auto(Problem(message="no")),
         auto(Written(code="CODE"), restrict=lambda _: "does not compile"),
-        Play(given("Go.", GET, auto_gen=True), {"pllm": ["x"]}),
+        Play(given("Go.", GET, auto_gen=True), {"policy_llm": ["tool get_doc oops"]}),
+        Play(given("Go.", GET, auto_gen=True), {"policy_llm": [Failure("planner_error")]}),
     ],
 )
 def test_without_policies_nothing_runs(play: Play) -> None:
     answer = play.run()
 
     assert answer.error is not None
-    assert answer.error.code == "planner_error"
-    assert "no policy could be generated" in answer.error.message
+    assert answer.error.code in {"planner_error", "upstream_error"}
     assert play.asked("pllm") == []
+
+
+def test_policies_are_written_in_the_real_language() -> None:
+    code = '```sqrt\ntool "get_doc" { must deny when id.value in {"secret"}; }\n```'
+    models: dict[str, Any] = {"pllm": [fenced("final_return_value = 1")], "policy_llm": [code]}
+    play = Play(given("Never read secret.", GET, auto_gen=True), models)
+
+    assert value(play) == 1
+    [added] = [one for one in play.commands if isinstance(one, Restrict)]
+    assert 'tool "get_doc"' in added.code
+    assert "Never read secret." in play.told("policy_llm")
 
 
 def test_labels_of_a_failed_extraction_stay_on_the_error() -> None:
