@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 import interlock
 from interlock.app import build
 from interlock.app_settings import SECTIONS, AppSettings, BootstrapSettings, variables
+from interlock.cli.lazy import LazyGroup
 from interlock.cli.main import app as command_line
 from interlock.dual.limits import Limits
 from interlock.dual.native import Member
@@ -427,6 +428,8 @@ def _intro(model: type[BaseModel]) -> str:
 
 def _commands() -> str:
     root = typer.main.get_command(command_line)
+    if isinstance(root, LazyGroup):
+        root.load_all()
     lines = [
         "# Command line",
         _NOTE,

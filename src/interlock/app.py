@@ -12,10 +12,10 @@ import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, TypedDict
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -28,7 +28,10 @@ from interlock.gateway.annotations.service import Annotations
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
+from interlock.gateway.dual.service import DualLlm
+from interlock.gateway.execution import Execution
 from interlock.gateway.generation import PolicyGeneration
+from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
 from interlock.gateway.pinning import StoredPins
@@ -63,6 +66,7 @@ from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
 from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
 from interlock.web.hot import HttpLimits, hot_protocol, sweep
+from interlock.web.listening import open_sockets
 
 __all__ = [
     "Application",
@@ -96,7 +100,9 @@ class Application:
     asgi: FastAPI
     policies: StoredPolicies
     request_texts: RequestTexts
+    guards: GuardPool
     annotations: Annotations
+    dual: DualLlm
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -124,6 +130,8 @@ class Application:
                     task.cancel()
         finally:
             self.upstreams.close()
+            self.guards.close()
+            self.dual.close()
             await self.store.close()
             self.tracer.close()
 
@@ -150,8 +158,24 @@ class Application:
                 oldest = self.clock.now().timestamp() - kept.decision_days * 86_400.0
                 await self.request_texts.purge(before=oldest)
                 await self.annotations.purge(before=oldest)
+                await self.store.approvals.purge(before=oldest)
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
+
+
+class _Parts(TypedDict):
+    """What both ways of execution are made of: there is one of each."""
+
+    sessions: Sessions
+    rules: RulesCache
+    decider: Decider
+    upstreams: Upstreams
+    ledger: Ledger
+    pins: StoredPins
+    responses: ResponseStore
+    roles: Roles
+    clock: Clock
+    status_of: Callable[[InterlockError], int]
 
 
 class _SpanTracer:
@@ -207,6 +231,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         refresh_s=settings.gateway.policy_refresh_s,
     )
     request_texts = RequestTexts(database, clock)
+    guards = GuardPool(threads=settings.gateway.guard_threads, wait_s=settings.gateway.guard_wait_s)
     sessions = Sessions(
         ids=SessionIds(store.secrets.derive("session ids")),
         recorder=recorder,
@@ -215,25 +240,28 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         shared=settings.gateway.shared_sessions,
     )
     annotations = Annotations(database, clock, sessions)
-    executor = SingleLlm(
-        sessions=sessions,
-        rules=RulesCache(policies),
-        decider=Decider(
+    parts: _Parts = {
+        "sessions": sessions,
+        "rules": RulesCache(policies),
+        "decider": Decider(
             recorder=recorder,
             clock=clock,
             roles=roles,
             counter=traffic,
+            guards=guards,
             texts=request_texts,
+            approvals=store.approvals,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
-        upstreams=upstreams,
-        ledger=ledger,
-        pins=StoredPins(store.pins, clock),
-        responses=responses,
-        roles=roles,
-        clock=clock,
-        status_of=status_of,
-    )
+        "upstreams": upstreams,
+        "ledger": ledger,
+        "pins": StoredPins(store.pins, clock),
+        "responses": responses,
+        "roles": roles,
+        "clock": clock,
+        "status_of": status_of,
+    }
+    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s, turn_bytes=settings.gateway.turn_bytes)
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
@@ -242,7 +270,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         router=router,
         keys=store.keys,
         configs=configs,
-        executor=executor,
+        executor=Execution(SingleLlm(**parts), dual),
         limits=limits,
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
         default_provider=default_provider,
@@ -260,7 +288,9 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         asgi=asgi,
         policies=policies,
         request_texts=request_texts,
+        guards=guards,
         annotations=annotations,
+        dual=dual,
     )
     control = ControlRoutes(
         router=router,
@@ -356,16 +386,24 @@ def _compile_problems(code: str, language: str) -> list[str]:
 
 
 async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult], None]) -> None:
-    """Serves until a signal stops it; `ready` gets the base URL when the port is open."""
-    application = build(settings)
-    async with application.running() as made:
-        server = make_server(application)
-        server.on_ready = lambda: ready(server.base_url, made)
-        _settle_collector()
-        async with asyncio.TaskGroup() as group:
-            ticking = group.create_task(tick(application, server))
-            await server.serve()
-            ticking.cancel()
+    """Serves until a signal stops it; `ready` gets the base URL when the port is open.
+
+    Raises:
+        ListenError: the port is taken; nothing was made then.
+    """
+    with ExitStack() as held:
+        listening = open_sockets(settings.server.host, settings.server.port)
+        for one in listening:
+            held.enter_context(one)
+        application = build(settings)
+        async with application.running() as made:
+            server = make_server(application)
+            server.on_ready = lambda: ready(server.base_url, made)
+            _settle_collector()
+            async with asyncio.TaskGroup() as group:
+                ticking = group.create_task(tick(application, server))
+                await server.serve(sockets=list(listening))
+                ticking.cancel()
 
 
 def _settle_collector() -> None:

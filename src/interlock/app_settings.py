@@ -187,6 +187,8 @@ class _Raw:
         self.tree: dict[str, Any] = {}
         self.sources: dict[str, str] = {}
         self.problems: list[str] = []
+        self.lenient = ""
+        """Keys with this beginning may refer to variables that are not set."""
 
     def put(self, path: tuple[str, ...], value: object, source: str) -> None:
         node = self.tree
@@ -208,12 +210,15 @@ def load_settings(
     config: Path | None = None,
     options: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
+    calls_providers: bool = True,
 ) -> LoadedSettings:
     """The settings of this start.
 
     `data` and `config` are the options `--data` and `--config`; `options` are further
     ones by dotted key (`server.port`), None meaning not given. `environ` is the process
-    environment unless given.
+    environment unless given. Who calls no provider needs none of its secrets: with
+    `calls_providers` false a variable that a provider's table refers to may be missing,
+    and the reference stands there instead.
 
     Raises:
         SettingsError: a file that cannot be read, unknown keys or variables, bad values.
@@ -223,6 +228,7 @@ def load_settings(
     named = config or _path(environ.get(_PREFIX + "CONFIG"))
     place = data or _path(environ.get(_PREFIX + "DATA")) or AppSettings.model_fields["data"].default
     file = named or place / CONFIG_NAME
+    raw.lenient = "" if calls_providers else "providers."
     found = file if _read_file(raw, file, environ, required=named is not None) else None
     _read_variables(raw, environ)
     _read_key_variables(raw, environ)
@@ -295,10 +301,14 @@ def _referenced(
     names = _REFERENCE.findall(text)
     if not names:
         return text, file
-    for name in names:
-        if name not in environ:
-            raw.problems.append(f"{file}: {key}: the variable `{name}` is not set")
-    filled = _REFERENCE.sub(lambda found: environ.get(found[1], ""), text)
+    missing = [name for name in names if name not in environ]
+    if missing:
+        if not raw.lenient or not key.startswith(raw.lenient):
+            told = (f"{file}: {key}: the variable `{name}` is not set" for name in missing)
+            raw.problems.extend(told)
+        # The reference stands in: what the text would be cannot be judged.
+        return text, f"{file} (${', $'.join(missing)}: not set)"
+    filled = _REFERENCE.sub(lambda found: environ[found[1]], text)
     return filled, f"{file} (${', $'.join(names)})"
 
 

@@ -13,6 +13,8 @@ import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.identity.tables as identity_tables
 from interlock.app_settings import AppSettings
+from interlock.gateway.approvals import tables as approval_tables
+from interlock.gateway.approvals.service import Approvals
 from interlock.gateway.history import History
 from interlock.gateway.pin_review import PinReview
 from interlock.gateway.policies.activation import Activations
@@ -35,7 +37,7 @@ from interlock.storage.secrets import SecretBox
 
 __all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
 
-_TABLES = (gateway_tables, identity_tables, policy_tables)
+_TABLES = (approval_tables, gateway_tables, identity_tables, policy_tables)
 """Importing them is what fills `metadata`."""
 
 
@@ -58,6 +60,7 @@ class Store:
     bindings: Bindings
     activations: Activations
     replays: Replays
+    approvals: Approvals
     recorder: BatchRecorder
     """Not started; `recorder.start()` starts its thread."""
 
@@ -134,6 +137,7 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         bindings=Bindings(database, audit, clock, files=files),
         activations=Activations(database, audit, clock, replays, files=files),
         replays=replays,
+        approvals=Approvals(database, audit, clock, wait_s=settings.gateway.approval_wait_s),
         recorder=BatchRecorder(
             database, spool_dir=settings.data / "spool", settings=settings.recorder
         ),

@@ -51,9 +51,12 @@ class Rig:
     """A router whose time and dice the test owns."""
 
     def __init__(
-        self, settings: Mapping[str, Any], draw: Callable[[], float] = lambda: 0.5
+        self,
+        settings: Mapping[str, Any],
+        draw: Callable[[], float] = lambda: 0.5,
+        early_s: float = 0.0,
     ) -> None:
-        self.clock = FrozenClock()
+        self.clock = FrozenClock(early_s)
         self.watchdog = manual_watchdog(self.clock)
         self.attempts = Attempts()
         self.router: Router = build_upstreams(
@@ -284,6 +287,15 @@ async def test_a_short_retry_after_is_waited_for() -> None:
         reply = await rig.send()
 
         assert (reply.status, rig.clock.slept) == (200, [3.0])
+        rig.router.close()
+
+
+async def test_a_timer_that_fires_early_does_not_end_the_attempts() -> None:
+    async with upstream(answers(b"{}", status=429, headers={"retry-after": "3"})) as up:
+        rig = Rig(one(up), early_s=0.5)
+        reply = await rig.send()
+
+        assert (reply.status, rig.clock.slept) == (200, [3.0, 0.5])
         rig.router.close()
 
 

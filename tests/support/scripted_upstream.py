@@ -18,10 +18,11 @@ GOOD = b'{"ok":true}'
 
 
 class FrozenClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only when told to; its first sleep may end `early_s` early."""
 
-    def __init__(self) -> None:
+    def __init__(self, early_s: float = 0.0) -> None:
         self.seconds = 1000.0
+        self.early_s = early_s
 
     def now(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds - 1000.0)
@@ -35,7 +36,8 @@ class FrozenClock:
     async def sleep(self, seconds: float) -> None:
         """A sleep that takes no time."""
         self.slept.append(seconds)
-        self.seconds += seconds
+        self.seconds += seconds - self.early_s
+        self.early_s = 0.0
         await asyncio.sleep(0)
 
     @property

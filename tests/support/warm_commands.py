@@ -63,8 +63,11 @@ def _serve(address: str) -> None:
     # Commands that come meanwhile wait in the queue of the socket.
     import anthropic  # noqa: F401, PLC0415
     import openai  # noqa: F401, PLC0415
+    import typer  # noqa: PLC0415
 
-    import interlock.cli.main  # noqa: F401, PLC0415
+    from interlock.cli.main import app  # noqa: PLC0415
+
+    typer.main.get_command(app).load_all()
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:

@@ -21,7 +21,7 @@ from interlock.providers.wire.exchange import (
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.registry import exchange
 
-__all__ = ["PAIRS", "asked", "cut", "head_of", "minimal", "opened", "run", "sent"]
+__all__ = ["NAMES", "PAIRS", "asked", "cut", "head_of", "minimal", "opened", "run", "sent"]
 
 NAMES: tuple[FormatName, ...] = ("chat", "messages", "responses")
 PAIRS: list[tuple[FormatName, FormatName]] = [

@@ -11,6 +11,7 @@ from interlock.app_store import Store
 from interlock.cli.local import ConfigOption, DataOption, JsonOption, emit_json, grid, on_store, out
 from interlock.cli.when import parse_instant, shown_instant
 from interlock.gateway.history import DecisionFilter, DecisionPage
+from interlock.gateway.lineage import lineage_lines, lineage_mermaid
 from interlock.gateway.records import DecisionRecord
 from interlock.policy.model import Verdict
 
@@ -113,15 +114,23 @@ def list_decisions(
 def show(
     decision_id: Annotated[str, typer.Argument(metavar="ID")],
     *,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="Print the lineage as a Mermaid graph.")
+    ] = False,
     data: DataOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one decision: the rule, its conditions, the labels and where they came from.
 
+    The lineage goes from what was read, through variables and lines of the program or the
+    labels of the session, to the call; `*` marks what made the deciding rule fire.
+
     Examples:
 
         interlock decisions show dec_0123456789abcdef01234567
+
+        interlock decisions show dec_0123456789abcdef01234567 --mermaid > lineage.mmd
     """
 
     async def work(store: Store) -> DecisionRecord:
@@ -130,6 +139,9 @@ def show(
     record = on_store(work, data=data, config=config)
     if as_json:
         emit_json(record)
+        return
+    if mermaid:
+        typer.echo(lineage_mermaid(record.lineage))
         return
     out.print(f"{_colour(record.verdict)} [bold]{escape(record.tool)}[/] ({escape(record.reason)})")
     facts = {
@@ -149,9 +161,12 @@ def show(
         if value:
             out.print(f"  [dim]{name:<10}[/] {escape(str(value))}")
     out.print(f"  [dim]{'arguments':<10}[/] {escape(_arguments(record))}")
-    for title in ("caller", "basis", "labels", "lineage", "guards", "shadow"):
+    for title in ("caller", "basis", "labels", "guards", "shadow"):
         if member := getattr(record, title):
             out.print(f"  [dim]{title:<10}[/] {escape(_json(member))}")
+    for number, line in enumerate(lineage_lines(record.lineage)):
+        title = "" if number else "lineage"
+        out.print(f"  [dim]{title:<10}[/] {escape(line)}", soft_wrap=True)
     for rule in record.rules:
         _print_rule(rule)
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import typer
 
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.storage.errors import StoreUnavailable
 
 __all__ = ["reported"]
 
@@ -34,6 +35,8 @@ def reported() -> Iterator[None]:
 
 def _fail(error: InterlockError) -> None:
     problems = getattr(error, "problems", ()) or (error.message,)
+    if isinstance(error, StoreUnavailable) and error.reason:
+        problems = (f"{error.message}: {error.reason}",)
     for problem in problems:
         typer.echo(f"error: {problem}", err=True)
     if error.hint:

@@ -35,6 +35,10 @@ __all__ = ["app"]
 app = typer.Typer(no_args_is_help=True, help="Gateway keys: who may use the gateway, and how.")
 
 _ENDPOINTS: tuple[str, ...] = get_args(Endpoint)
+_ONLY_A_DEFAULT = (
+    "Its policy is a default: a request whose X-Policy has `codes` replaces it. For one that "
+    "always holds see `interlock policy bind NAME --key {id}`."
+)
 
 
 @app.command("create")
@@ -57,7 +61,11 @@ def create(
     admin: Annotated[bool, typer.Option("--admin", help="Allow administration.")] = False,
     policy: Annotated[
         Path | None,
-        typer.Option(help="Policy text (`.cedar`: Cedar), or an X-Policy object (`.json`)."),
+        typer.Option(
+            help="Default policy: a text (`.cedar`: Cedar), or an X-Policy object (`.json`). "
+            "A request whose `X-Policy` has `codes` replaces it; one that always holds is bound "
+            "with `interlock policy bind`."
+        ),
     ] = None,
     features: Annotated[str | None, typer.Option(help="X-Features object.", metavar="JSON")] = None,
     config: Annotated[str | None, typer.Option(help="X-Config object.", metavar="JSON")] = None,
@@ -84,10 +92,18 @@ def create(
     retention: Annotated[
         str | None, typer.Option(help="Argument values in the log: full, masked or none.")
     ] = None,
+    approval: Annotated[
+        str | None,
+        typer.Option(help="`ask`: a person may lift a soft denial, see `approvals`; or off."),
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     r"""Make a key. It is printed once and cannot be shown again.
+
+    `--policy`, `--features` and `--config` are what a request gets that says nothing else:
+    its headers replace them. A policy that holds whatever a request says is kept in the
+    server: `interlock policy save`, `activate` and `bind`.
 
     Examples:
 
@@ -110,6 +126,7 @@ def create(
         call_ids=call_ids or defaults.call_ids,  # type: ignore[arg-type]
         retention=retention or defaults.retention,  # type: ignore[arg-type]
         policy_override=policy_override,
+        approval=approval or defaults.approval,  # type: ignore[arg-type]
         expires_at=parse_instant(expires, "--expires", future=True),
     )
 
@@ -121,6 +138,8 @@ def create(
         emit_json({"key": made.token, **_document(made.view)})
         return
     out.print(f"key [bold]{escape(made.view.label)}[/] ({made.view.id}) for {made.view.user_email}")
+    if policy is not None:
+        out.print(_ONLY_A_DEFAULT.format(id=made.view.id))
     out.print("It is shown only this once:\n")
     typer.echo(made.token)
 
@@ -238,6 +257,7 @@ def _print_view(view: KeyView) -> None:
         "cost/month": "unlimited" if limits.monthly_cost is None else f"${limits.monthly_cost:.2f}",
         "tool pinning": view.tool_pinning,
         "call ids": view.call_ids,
+        "approval": view.approval,
         "retention": view.retention,
         "override": "header policies may loosen bound ones" if view.policy_override else "no",
         "own provider keys": ", ".join(view.providers) or "none",
@@ -250,6 +270,8 @@ def _print_view(view: KeyView) -> None:
     for name, value in facts.items():
         out.print(f"  [dim]{name:<18}[/]{escape(str(value))}")
     if view.base_config:
+        if "x_policy" in view.base_config:
+            out.print(_ONLY_A_DEFAULT.format(id=view.id))
         text = msgspec.json.format(msgspec.json.encode(view.base_config), indent=2).decode()
         out.print("  [dim]config[/]")
         typer.echo(text)

@@ -55,9 +55,13 @@ out = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 
 def settings_of(data: Path | None, config: Path | None = None) -> LoadedSettings:
-    """The settings a command works with; ends it with a message when they are wrong."""
+    """The settings a command works with; ends it with a message when they are wrong.
+
+    Without what the server alone needs: the secrets of its providers are seldom set in the
+    shell of who reads its log.
+    """
     with reported():
-        return load_settings(data=data, config=config)
+        return load_settings(data=data, config=config, calls_providers=False)
 
 
 def on_store(

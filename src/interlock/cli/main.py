@@ -1,54 +1,64 @@
-"""Assembles the command line from the groups beside this file."""
+"""Assembles the command line from the groups beside this file; see `lazy` for how."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
 
 import typer
 
 from interlock import __version__
-from interlock.app_settings import load_settings
-from interlock.cli import (
-    audit,
-    decisions,
-    keys,
-    policy,
-    policy_activation,
-    policy_bindings,
-    policy_generate,
-    policy_replay,
-    policy_store,
-    providers,
-    tools,
-)
-from interlock.cli import config as settings_commands
-from interlock.cli.demo import demo
-from interlock.cli.demo_upstream import demo_upstream
-from interlock.cli.migrate import migrate
-from interlock.cli.serve import serve
-from interlock.cli.usage import usage
-from interlock.providers.build import build_upstreams
-from interlock.providers.demo import DemoUpstream
+from interlock.cli.lazy import MARKUP, Lazy, LazyGroup
 
 __all__ = ["app", "main"]
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
-app.command()(serve)
-app.command()(demo)
-app.command("demo-upstream")(demo_upstream)
-app.command()(usage)
-app.command()(migrate)
-app.add_typer(keys.app, name="keys")
-app.add_typer(providers.app, name="providers")
-policy.app.add_typer(policy_generate.app)
-policy.app.add_typer(policy_store.app)
-policy.app.add_typer(policy_bindings.app)
-policy.app.add_typer(policy_activation.app)
-policy.app.add_typer(policy_replay.app)
-app.add_typer(policy.app, name="policy")
-app.add_typer(tools.app, name="tools")
-app.add_typer(decisions.app, name="decisions")
-app.add_typer(settings_commands.app, name="config")
-app.add_typer(audit.app, name="audit")
+
+class _Commands(LazyGroup):
+    """The commands and groups of `interlock`, in the order of its help."""
+
+    lazy: ClassVar[Mapping[str, Lazy]] = {
+        "serve": Lazy("interlock.cli.serve:serve", "Serve the gateway."),
+        "demo": Lazy(
+            "interlock.cli.demo:demo",
+            "Start a server with the demo model and show what a policy stops.",
+        ),
+        "demo-upstream": Lazy(
+            "interlock.cli.demo_upstream:demo_upstream",
+            "Serve the demo model as a provider: OpenAI, Anthropic and Responses routes.",
+        ),
+        "usage": Lazy(
+            "interlock.cli.usage:usage", "Sum up what was used, and what it cost. Days are UTC."
+        ),
+        "migrate": Lazy(
+            "interlock.cli.migrate:migrate",
+            "Bring the database schema up to date. The server does the same when it starts.",
+        ),
+        "keys": Lazy("interlock.cli.keys:app", "Gateway keys: who may use the gateway, and how."),
+        "providers": Lazy(
+            "interlock.cli.configured_providers:app",
+            "Upstreams: which are configured, and whether they answer.",
+        ),
+        "policy": Lazy(
+            "interlock.cli.policy:app", "Write, check, test, keep, activate and replay policies."
+        ),
+        "tools": Lazy(
+            "interlock.cli.tools:app",
+            "Pinned tool definitions: a definition that changes reaches the model as an "
+            "instruction.",
+        ),
+        "decisions": Lazy(
+            "interlock.cli.decisions:app", "The decision log: what was allowed, denied, and why."
+        ),
+        "approvals": Lazy(
+            "interlock.cli.approvals:app",
+            "Soft denials that wait for a person (keys with `--approval ask`).",
+        ),
+        "config": Lazy("interlock.cli.config:app", "Settings: what is in effect, and why."),
+        "audit": Lazy("interlock.cli.audit:app", "The audit log of administration."),
+    }
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=MARKUP
+)
 
 
 def _version(wanted: bool) -> None:
@@ -71,12 +81,4 @@ def root(
 
 def main() -> None:
     """Entry point of the `interlock` script."""
-    providers.use(_providers)
     app()
-
-
-def _providers(data: Path | None, config: Path | None) -> providers.Loaded:
-    settings = load_settings(data=data, config=config).settings.upstreams
-    return providers.Loaded(
-        settings=settings, connect=lambda: build_upstreams(settings, demo=DemoUpstream())
-    )

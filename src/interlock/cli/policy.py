@@ -1,15 +1,20 @@
-"""`interlock policy`: check a policy text, run its tests, explain one decision."""
+"""`interlock policy`: check a policy text, run its tests, explain one decision.
+
+These three need no server and no store. The commands on policies kept in the server are
+defined in the modules the table names.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, ClassVar, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from interlock.cli.lazy import MARKUP, Lazy, LazyGroup
 from interlock.kernel.errors import InterlockError
 from interlock.policy.case_runs import CaseResult, run_cases
 from interlock.policy.cases import Setting, load_cases, read_caller, read_labels, read_presets
@@ -20,10 +25,65 @@ from interlock.policy.model import PolicySource, Session, ToolCall
 
 __all__ = ["app"]
 
+_STORE = "interlock.cli.policy_store"
+_BINDINGS = "interlock.cli.policy_bindings"
+_ACTIVATION = "interlock.cli.policy_activation"
+
+
+class _Commands(LazyGroup):
+    """The commands on policies kept in the server."""
+
+    lazy: ClassVar[Mapping[str, Lazy]] = {
+        "save": Lazy(
+            f"{_STORE}:save",
+            "Keep a policy text in the server, as a new draft version. It has no effect yet.",
+        ),
+        "list": Lazy(f"{_STORE}:list_policies", "List the policies kept in the server."),
+        "show": Lazy(
+            f"{_STORE}:show",
+            "Show the versions of a policy and its newest text, or the text of one version.",
+        ),
+        "tests": Lazy(
+            f"{_STORE}:kept_tests",
+            "Keep tests with a policy, list them and run them. Activation needs all of them to "
+            "pass.",
+        ),
+        "bind": Lazy(
+            f"{_BINDINGS}:bind",
+            "Make a policy hold for the server, a surface, an account or a key.",
+        ),
+        "unbind": Lazy(f"{_BINDINGS}:unbind", "End a binding."),
+        "bindings": Lazy(
+            f"{_BINDINGS}:bindings", "List where policies hold, in the order they apply."
+        ),
+        "activate": Lazy(
+            f"{_ACTIVATION}:activate",
+            "Put a version into effect where its policy is bound, in place of the one before.",
+        ),
+        "rollback": Lazy(
+            f"{_ACTIVATION}:rollback",
+            "Put the version that was active before the current one into effect again.",
+        ),
+        "retire": Lazy(
+            f"{_ACTIVATION}:retire",
+            "End the active version of a policy, or the watched one; nothing takes its place.",
+        ),
+        "generate": Lazy(
+            "interlock.cli.policy_generate:generate",
+            "Write a policy from a description; what is printed compiles.",
+        ),
+        "replay": Lazy(
+            "interlock.cli.policy_replay:replay",
+            "Decide recorded calls again under another policy and show what comes out otherwise.",
+        ),
+    }
+
+
 app = typer.Typer(
+    cls=_Commands,
     no_args_is_help=True,
     help="Write, check, test, keep, activate and replay policies.",
-    rich_markup_mode="markdown",
+    rich_markup_mode=MARKUP,
 )
 
 _CEDAR_SUFFIX = ".cedar"

@@ -25,9 +25,7 @@ from interlock.gateway.policies.activation import Checked
 from interlock.gateway.policies.model import Version
 from interlock.gateway.policies.replaying import OUTCOMES, Outcome, ReplaySummary
 
-__all__ = ["FailOnOption", "app", "outcomes", "print_counts"]
-
-app = typer.Typer()
+__all__ = ["FailOnOption", "activate", "outcomes", "print_counts", "retire", "rollback"]
 
 FailOnOption = Annotated[
     list[str] | None,
@@ -38,7 +36,6 @@ FailOnOption = Annotated[
 _SHOWN_PROBLEMS = 5
 
 
-@app.command("activate")
 def activate(
     name: NameArgument,
     version: Annotated[int | None, typer.Argument(help="Default: the newest version.")] = None,
@@ -111,7 +108,6 @@ def activate(
     raise typer.Exit(1 if problems else 0)
 
 
-@app.command("rollback")
 def rollback(
     name: NameArgument,
     *,
@@ -136,7 +132,6 @@ def rollback(
         out.print(f"version {version.n} of [bold]{escape(name)}[/] is active again")
 
 
-@app.command("retire")
 def retire(
     name: NameArgument,
     *,

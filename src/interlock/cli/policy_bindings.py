@@ -21,9 +21,7 @@ from interlock.cli.policy_store import NameArgument
 from interlock.cli.when import shown_instant
 from interlock.gateway.policies.model import Binding, PolicySet, TargetKind
 
-__all__ = ["app"]
-
-app = typer.Typer()
+__all__ = ["bind", "bindings", "unbind"]
 
 ServerOption = Annotated[bool, typer.Option("--server", help="For every caller.")]
 AccountOption = Annotated[str | None, typer.Option("--account", help="For an account, by id.")]
@@ -35,7 +33,6 @@ SurfaceOption = Annotated[
 ]
 
 
-@app.command("bind")
 def bind(
     name: NameArgument,
     *,
@@ -71,7 +68,6 @@ def bind(
         out.print(f"[bold]{escape(name)}[/] is bound to {escape(binding.where)}")
 
 
-@app.command("unbind")
 def unbind(
     name: NameArgument,
     *,
@@ -97,7 +93,6 @@ def unbind(
     out.print(f"[bold]{escape(name)}[/] is no longer bound to {escape(binding.where)}")
 
 
-@app.command("bindings")
 def bindings(
     *, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:

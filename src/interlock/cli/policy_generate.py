@@ -33,9 +33,7 @@ from interlock.providers.build import build_upstreams
 from interlock.providers.demo import DemoUpstream
 from interlock.providers.wire.exchange import FormatName, Head
 
-__all__ = ["app"]
-
-app = typer.Typer()
+__all__ = ["generate"]
 
 _TIMEOUT_S: Final = 600.0
 _TYPES: Final[dict[FormatName, str]] = {
@@ -72,7 +70,6 @@ class _Asked:
     retries: int
 
 
-@app.command("generate")
 def generate(
     description: Annotated[
         str, typer.Argument(help="What the policy shall do, in plain words; `-` for stdin.")

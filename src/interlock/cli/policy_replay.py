@@ -30,14 +30,11 @@ from interlock.kernel.clock import SystemClock
 from interlock.policy.compiled import compile_policy
 from interlock.policy.model import Caller, PolicySource, Presets
 
-__all__ = ["app"]
-
-app = typer.Typer()
+__all__ = ["replay"]
 
 _SUFFIXES = {".sqrt", ".cedar"}
 
 
-@app.command("replay")
 def replay(
     *,
     policy: Annotated[

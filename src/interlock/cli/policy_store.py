@@ -29,14 +29,20 @@ from interlock.gateway.policies.model import (
 from interlock.gateway.policies.service import Saved
 from interlock.policy.case_runs import CaseResult
 
-__all__ = ["NameArgument", "app", "read_text", "result_document", "version_document"]
-
-app = typer.Typer()
+__all__ = [
+    "NameArgument",
+    "kept_tests",
+    "list_policies",
+    "read_text",
+    "result_document",
+    "save",
+    "show",
+    "version_document",
+]
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the policy.")]
 
 
-@app.command("save")
 def save(
     name: NameArgument,
     file: Annotated[Path, typer.Argument(help="Policy text (`.cedar`: Cedar), `-` for stdin.")],
@@ -77,7 +83,6 @@ def save(
         out.print("It does not compile: it can be kept, but not activated.")
 
 
-@app.command("list")
 def list_policies(
     *, data: DataOption = None, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
@@ -112,7 +117,6 @@ def list_policies(
     out.print(table)
 
 
-@app.command("show")
 def show(
     name: NameArgument,
     *,
@@ -157,7 +161,6 @@ def show(
     typer.echo(versions[0].text, nl=not versions[0].text.endswith("\n"))
 
 
-@app.command("tests")
 def kept_tests(
     name: NameArgument,
     *,

@@ -14,9 +14,9 @@ import msgspec
 import typer
 from rich.console import Console
 
+from interlock.cli.failures import reported
 from interlock.cli.local import ConfigOption, DataOption, grid, out
 from interlock.kernel.clock import SystemClock
-from interlock.kernel.errors import InterlockError
 from interlock.providers.catalog import BUILT_IN, DEFAULTS, KINDS
 from interlock.providers.model import Suffix, Upstreams
 from interlock.providers.prices import PRICES_AS_OF
@@ -68,7 +68,14 @@ def list_providers(
     config: ConfigOption = None,
     json: Annotated[bool, typer.Option("--json", help="Machine-readable output.")] = False,
 ) -> None:
-    """Show every provider, configured or not. Keys are masked."""
+    """Show every provider, configured or not. Keys are masked.
+
+    Examples:
+
+        interlock providers list
+
+        interlock providers list --json
+    """
     loaded = _load(data, config)
     settings = loaded.settings
     defaults = asyncio.run(_defaults(loaded))
@@ -111,15 +118,22 @@ def check_providers(
     """Ask providers for one word, through the same door as every call.
 
     Exit code 0: all answered; 1: one did not, or there was none to ask; 2: no such provider.
+
+    Examples:
+
+        interlock providers test
+
+        interlock providers test ollama --model qwen3 --timeout 10
     """
     loaded = _load(data, config)
     settings = loaded.settings
     if name is not None and section(settings, name) is None:
-        typer.echo(f"provider `{name}` does not exist", err=True)
+        typer.echo(f"error: no provider `{name}`", err=True)
+        typer.echo("hint: `interlock providers list` shows them", err=True)
         raise typer.Exit(2)
     names = [name] if name is not None else [n for n in _names(settings) if _usable(settings, n)]
     if not names:
-        typer.echo("no provider is configured", err=True)
+        typer.echo("error: no provider is configured", err=True)
         raise typer.Exit(1)
     with Console(stderr=True).status(f"asking {', '.join(names)}"):
         results = asyncio.run(_probe_all(loaded, names, model, timeout))
@@ -155,11 +169,8 @@ def _load(data: Path | None, config: Path | None) -> Loaded:
     if _Source.load is None:
         typer.echo("no settings: this command line was not wired to a server", err=True)
         raise typer.Exit(1)
-    try:
+    with reported():
         return _Source.load(data, config)
-    except InterlockError as error:
-        typer.echo(f"settings: {error.message}", err=True)
-        raise typer.Exit(1) from None
 
 
 def _names(settings: UpstreamSettings) -> list[str]:

@@ -96,6 +96,10 @@ class PolicyConfig:
     """Without `language` cedar when blank: an empty policy has no language."""
     language: Literal["sqrt", "cedar"] = "sqrt"
     auto_gen: bool = False
+    generated: str = ""
+    """SQRT written for the session before it was planned (`auto_gen`); stands before `code`."""
+    restrictions: str = ""
+    """SQRT the session's planner added (`set_policy`); only restricts."""
     presets: Presets = Presets()
     branching: BranchingPolicy = BranchingPolicy()
     enforcement: Literal["enforce", "watch"] = "enforce"

@@ -16,7 +16,7 @@ _MAX_BOUND = 4096
 class _Bound:
     """Series of one (endpoint, provider, model)."""
 
-    __slots__ = ("cost", "duration", "first_byte", "overhead", "tokens")
+    __slots__ = ("cost", "duration", "first_byte", "overhead", "requests", "tokens")
 
     def __init__(self, metrics: GatewayMetrics, record: UsageRecord) -> None:
         # What the upstream calls the model: callers invent names, upstreams do not.
@@ -28,6 +28,8 @@ class _Bound:
             record.endpoint, record.provider
         )
         self.overhead: HistogramSeries = metrics.overhead.child(record.endpoint)
+        self.requests: dict[int, Series] = {}
+        """By status."""
 
 
 class MetricsCounter:
@@ -52,16 +54,19 @@ class MetricsCounter:
             record.cache_write_tokens,
             record.reasoning_tokens,
         )
-        for series, amount in zip(bound.tokens, amounts, strict=True):
+        for series, amount in zip(bound.tokens, amounts):  # noqa: B905 - both are of `_KINDS`
             if amount:
-                series.inc(amount)
+                series.value += amount
         if record.cost:
             bound.cost.inc(record.cost)
         if record.role != "main":
             return
-        self._metrics.requests.child(
-            record.surface, record.endpoint, record.provider, str(record.status)
-        ).inc()
+        requests = bound.requests.get(record.status)
+        if requests is None:
+            requests = bound.requests[record.status] = self._metrics.requests.child(
+                record.surface, record.endpoint, record.provider, str(record.status)
+            )
+        requests.inc()
         bound.duration.observe(record.duration_s)
         if record.first_byte_s is not None:
             bound.first_byte.observe(record.first_byte_s)

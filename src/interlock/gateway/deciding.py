@@ -11,12 +11,16 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
+from interlock.gateway.approvals.model import Question, Ruling
 from interlock.gateway.context import CallContext
+from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import parse_call_id
 from interlock.gateway.records import DecisionRecord, Recorder
 from interlock.gateway.roles import Roles
@@ -40,6 +44,7 @@ from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
+from interlock.providers.wire.relay.exact import JSON_ERRORS, loads
 
 __all__ = ["MASK", "Decider", "DecisionCounter", "Outcome", "TextKeeper"]
 
@@ -68,6 +73,14 @@ class TextKeeper(Protocol):
         ...
 
 
+class Asks(Protocol):
+    """Where a soft denial is put to a person."""
+
+    async def ask(self, question: Question) -> Ruling:
+        """Waits for the person's answer; whatever goes wrong is no approval."""
+        ...
+
+
 class Outcome(Struct, kw_only=True):
     """What became of one attempted call."""
 
@@ -79,6 +92,17 @@ class Outcome(Struct, kw_only=True):
     decision_id: str = ""
     tags: frozenset[str] = frozenset()
     """Tags guards put on the call, for the closing notice."""
+    decision: Decision | None = None
+    """What the policy said; None where it was not asked, or could not answer."""
+    verdict: str = ""
+    """What the log calls the outcome."""
+    ruling: Ruling | None = None
+    """What a person said, where one was asked."""
+
+    @property
+    def hard(self) -> bool:
+        """Of a denied one: nobody may lift it."""
+        return self.verdict != Verdict.SOFT_DENIED.value
 
 
 class Decider:
@@ -91,15 +115,19 @@ class Decider:
         clock: Clock,
         roles: Roles,
         counter: DecisionCounter,
+        guards: GuardPool,
         texts: TextKeeper | None = None,
+        approvals: Asks | None = None,
         denial_wait_s: float = 2.0,
     ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._roles = roles
         self._counter = counter
+        self._guards = guards
         self._shown: OrderedDict[tuple[str, bytes], str | None] = OrderedDict()
         self._texts = texts
+        self._approvals = approvals
         self._denial_wait_s = denial_wait_s
 
     async def call(
@@ -111,11 +139,17 @@ class Decider:
         our_id: str,
         *,
         hidden: str | None = None,
+        labels: Mapping[str, Labels] | None = None,
+        control: Labels = DEFAULT_LABELS,
+        lineage: Mapping[str, Any] | None = None,
+        external: bool = True,
     ) -> Outcome:
-        """Decides one call of the model; allowed ones are remembered in the session.
+        """Decides one call; allowed ones are remembered in the session.
 
         `hidden` is the reason why the tool may not be called at all (pinning). Session
-        updates of `session before` blocks persist whatever the verdict.
+        updates of `session before` blocks persist whatever the verdict. `labels` are those
+        of the arguments, and `lineage` where they came from, when somebody knows: a
+        dual-llm program does. Calls that are not `external` leave no id behind.
         """
         began = time.perf_counter()
         tool = call.qualified
@@ -125,35 +159,53 @@ class Decider:
         guarded: ArgumentVerdict | None = None
         started = session.policy.labels
         message, unasked = "", "error"
+        decision_id = new_id("dec")
+        ruling: Ruling | None = None
+        edited: dict[str, Any] | None = None
         try:
             args = _arguments(call.arguments)
             if args is None:
                 unasked = "arguments"
-                message = _plain_denial(tool, "the arguments are not a JSON object")
+                message = _plain_denial(
+                    tool, "the arguments are not one JSON object, each member given once"
+                )
+            elif not tool:
+                unasked = "arguments"
+                message = _plain_denial(tool, "the call names no tool")
             elif hidden is not None:
                 unasked = "pinning"
                 message = _plain_denial(tool, hidden)
             else:
-                guarded = await self._guard_arguments(ctx, rules, tool, args)
-                asked = _policy_call(tool, args, guarded)
+                size = len(call.arguments)
+                guarded = await self._guard_arguments(ctx, rules, tool, args, size)
+                asked = _policy_call(tool, args, guarded, labels or {}, control)
                 decision = rules.policy.decide(asked, session.policy)
                 session.policy = decision.session
                 _note_origins(session, decision.origins, tool, our_id)
-                if not decision.verdict.allowed:
-                    message = _explained(decision, asked)
-                elif guarded is not None and guarded.denied is not None:
-                    message = _plain_denial(tool, guarded.denied.reason)
+                message = _refusal(decision, guarded, asked)
+                if message and self._may_ask(ctx, rules, decision):
+                    ruling = await self._ask(ctx, session, decision_id, decision, asked, lineage)
+                    if ruling.state == "allowed" and ruling.arguments is not None:
+                        edited = ruling.arguments
+                        size = len(_json(edited))
+                        guarded = await self._guard_arguments(ctx, rules, tool, edited, size)
+                        asked = replace(asked, args=edited)
+                        decision = rules.policy.decide(asked, session.policy)
+                        session.policy = decision.session
+                    message = _after(ruling, decision, guarded, asked)
         except Exception:
             _log.exception("deciding a call of %s failed", tool)
             decision = None
             message = _plain_denial(tool, "the decision could not be made")
         allowed = not message
-        outcome = Outcome(allowed=allowed, message=message, decision_id=new_id("dec"))
+        outcome = Outcome(allowed=allowed, message=message, decision_id=decision_id)
+        if allowed and edited is not None:
+            outcome.arguments = _json(edited).decode()
         if guarded is not None:
             outcome.tags = guarded.tags
             if allowed and guarded.changed:
                 outcome.arguments = _json(guarded.args).decode()
-        if allowed:
+        if allowed and external:
             session.state.counter += 1
             session.add_call(
                 our_id,
@@ -173,7 +225,11 @@ class Decider:
             guarded=guarded,
             unasked=unasked,
             began=began,
+            lineage=lineage or {},
+            ruling=ruling,
         )
+        outcome.decision = decision
+        outcome.ruling = ruling
         self._write(ctx, rules, session, outcome, seen)
         return outcome
 
@@ -216,9 +272,43 @@ class Decider:
         session.policy = update.session
         _note_origins(session, update.origins, tool, result.call_id)
         if state is not None:
-            state.answered = True
+            # Nobody asks for them again, and the state is stored with every change.
+            state.answered, state.arguments = True, ""
             session.remember = True
         return text, tags
+
+    async def labelled(
+        self,
+        ctx: CallContext,
+        rules: Rules,
+        session: LiveSession,
+        call: PolicyCall,
+        *,
+        value: object,
+        initial: Labels,
+        our_id: str,
+        failed: bool,
+    ) -> Labels:
+        """Takes in the result of a program's call: guards, `result`, `session after` rules.
+
+        A program keeps the value as it is, because it may need it; what guards find becomes
+        tags, and what leaves later is checked again. Returns the labels of the result.
+        """
+        if rules.guards is not None and value is not None:
+            text = value if isinstance(value, str) else _json(value).decode()
+            verdict = await self._guard_result(ctx, rules, text)
+            if verdict is not None and verdict.tags:
+                initial = initial.merge(Labels(tags=LabelSet(verdict.tags)))
+        external = bool(our_id)
+        update = rules.policy.result(
+            call, value, initial, session.policy, failed=failed, non_executable=external
+        )
+        session.policy = update.session
+        _note_origins(session, update.origins, call.tool, our_id)
+        state = session.state.calls.get(our_id)
+        if state is not None:
+            state.answered, state.arguments = True, ""
+        return update.labels
 
     async def shown(self, ctx: CallContext, rules: Rules, text: str) -> str | None:
         """What the model shall see instead of a result it was given before; None: the same.
@@ -288,16 +378,63 @@ class Decider:
         if not await self._recorder.flush(wait_s=self._denial_wait_s):
             _log.warning("a denial is queued but not stored yet: the store is slow")
 
+    def _may_ask(self, ctx: CallContext, rules: Rules, decision: Decision) -> bool:
+        """Whether a denial may be put to a person: a soft one, not in mode strict."""
+        return (
+            self._approvals is not None
+            and ctx.key.approval == "ask"
+            and decision.verdict is Verdict.SOFT_DENIED
+            and rules.config.policy.mode != "strict"
+        )
+
+    async def _ask(  # noqa: PLR0917 - the parts of one question
+        self,
+        ctx: CallContext,
+        session: LiveSession,
+        decision_id: str,
+        decision: Decision,
+        asked: PolicyCall,
+        lineage: Mapping[str, Any] | None,
+    ) -> Ruling:
+        """What a person says to a soft denial; nobody is asked twice for a whole session."""
+        assert self._approvals is not None  # noqa: S101 - `_may_ask` saw to it
+        rule = decision.rule
+        name = rule.policy if rule is not None else decision.reason
+        if (asked.tool, name) in session.state.approved:
+            return Ruling(approval_id="", state="allowed", scope="session")
+        ruling = await self._approvals.ask(
+            Question(
+                decision_id=decision_id,
+                account_id=ctx.key.account_id,
+                key_id=ctx.key.id,
+                session_id=session.id,
+                surface="control",
+                asked_for=ctx.key.user_email,
+                tool=asked.tool,
+                rule=_explained(decision, asked).partition(" Rule: ")[2] or decision.reason,
+                arguments=dict(asked.args),
+                labels={n: _labels(held) for n, held in decision.labels.items()},
+                lineage=_joined(
+                    _lineage(session, rule, asked.tool, dict(asked.args)), lineage or {}
+                ),
+                keep_values=ctx.key.retention == "full",
+            )
+        )
+        if ruling.state == "allowed" and ruling.scope == "session":
+            session.state.approved.append((asked.tool, name))
+            session.remember = True
+        return ruling
+
     async def _guard_arguments(
-        self, ctx: CallContext, rules: Rules, tool: str, args: dict[str, Any]
+        self, ctx: CallContext, rules: Rules, tool: str, args: dict[str, Any], size: int
     ) -> ArgumentVerdict | None:
         guards = rules.guards
         if guards is None:
             return None
-        verdict = guards.check_arguments(tool, args)
+        verdict = await self._guards.run(size, partial(guards.check_arguments, tool, args))
         if verdict.undecided:
             scores = await self._roles.tag(ctx, verdict.undecided)
-            verdict = guards.resolve(verdict, scores)
+            verdict = await self._guards.run(size, partial(guards.resolve, verdict, scores))
         return verdict
 
     async def _guard_result(
@@ -306,10 +443,10 @@ class Decider:
         guards = rules.guards
         if guards is None:
             return None
-        verdict = guards.check_result(text)
+        verdict = await self._guards.run(len(text), partial(guards.check_result, text))
         if verdict.undecided:
             scores = await self._roles.tag(ctx, verdict.undecided)
-            verdict = guards.resolve(verdict, scores)
+            verdict = await self._guards.run(len(text), partial(guards.resolve, verdict, scores))
         return verdict
 
     def _write(
@@ -322,6 +459,10 @@ class Decider:
     ) -> None:
         decision, guarded = seen.decision, seen.guarded
         verdict, reason = _verdict(decision, guarded, seen.unasked)
+        ruling = seen.ruling
+        if outcome.allowed and ruling is not None:
+            verdict, reason = Verdict.SOFT_ALLOWED.value, "approval"
+        outcome.verdict = verdict
         rule = decision.rule if decision is not None else None
         key = ctx.key
         self._counter.decided(verdict, reason)
@@ -349,10 +490,17 @@ class Decider:
                 args=_retained(seen.args, key.retention),
                 labels=_recorded_labels(seen),
                 rules=_rules(decision),
-                lineage=_lineage(session, rule, seen.tool, seen.args),
+                lineage=_joined(
+                    _lineage(session, rule, seen.tool, seen.args),
+                    seen.lineage if key.retention == "full" else _without_previews(seen.lineage),
+                ),
                 shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
                 guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
-                basis={**rules.basis, "values": key.retention},
+                basis={
+                    **rules.basis,
+                    "values": key.retention,
+                    **({} if ruling is None else {"approval": ruling.approval_id}),
+                },
                 duration_s=time.perf_counter() - seen.began,
             )
         )
@@ -374,6 +522,8 @@ class _Seen(Struct, kw_only=True):
     unasked: str
     """Why there is no decision, where there is none."""
     began: float
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    ruling: Ruling | None = None
 
 
 def _note_origins(
@@ -411,14 +561,22 @@ def _verdict(
 
 
 def _arguments(text: str) -> dict[str, Any] | None:
-    """The arguments as an object; None when they are none. Empty text is no arguments."""
+    """The arguments as an object; None when they are none. Empty text is no arguments.
+
+    An object that names a member twice is none: readers disagree which one counts, and
+    the text goes out as it is.
+    """
     if not text.strip():
         return {}
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+        if not isinstance(value, dict):
+            return None
+        if _json(value) != text.encode():
+            loads(text.encode())
+    except JSON_ERRORS:
         return None
-    return value if isinstance(value, dict) else None
+    return value
 
 
 def _object(text: str) -> object:
@@ -431,12 +589,42 @@ def _object(text: str) -> object:
         return text
 
 
-def _policy_call(tool: str, args: Mapping[str, Any], guarded: ArgumentVerdict | None) -> PolicyCall:
-    """The call as the policy sees it: original values, tags of the guards as labels."""
+def _policy_call(
+    tool: str,
+    args: Mapping[str, Any],
+    guarded: ArgumentVerdict | None,
+    labels: Mapping[str, Labels],
+    control: Labels,
+) -> PolicyCall:
+    """The call as the policy sees it: original values, tags of the guards among the labels."""
     if guarded is None or not guarded.arg_tags:
-        return PolicyCall(tool=tool, args=args)
-    labels = {name: Labels(tags=LabelSet(tags)) for name, tags in guarded.arg_tags.items()}
-    return PolicyCall(tool=tool, args=args, labels=labels)
+        return PolicyCall(tool=tool, args=args, labels=labels, control=control)
+    joined = dict(labels)
+    for name, tags in guarded.arg_tags.items():
+        joined[name] = joined.get(name, DEFAULT_LABELS).merge(Labels(tags=LabelSet(tags)))
+    return PolicyCall(tool=tool, args=args, labels=joined, control=control)
+
+
+def _refusal(decision: Decision, guarded: ArgumentVerdict | None, asked: PolicyCall) -> str:
+    """Why the call is denied; empty when it is not."""
+    if not decision.verdict.allowed:
+        return _explained(decision, asked)
+    if guarded is not None and guarded.denied is not None:
+        return _plain_denial(asked.tool, guarded.denied.reason)
+    return ""
+
+
+def _after(
+    ruling: Ruling, decision: Decision, guarded: ArgumentVerdict | None, asked: PolicyCall
+) -> str:
+    """As `_refusal`, once a person was asked: who can lift a soft denial, and nothing else."""
+    said = _refusal(decision, guarded, asked)
+    if ruling.state != "allowed":
+        return f"{said} {ruling.sentence}"
+    lifted = decision.verdict is not Verdict.HARD_DENIED
+    if lifted and (guarded is None or guarded.denied is None):
+        return ""
+    return said or _plain_denial(asked.tool, "the decision could not be made")
 
 
 def _plain_denial(tool: str, why: str) -> str:
@@ -563,3 +751,23 @@ def _lineage(
         "edges": edges,
         "path": [*path, "session", "call"] if path else [],
     }
+
+
+def _joined(session: dict[str, Any], program: Mapping[str, Any]) -> dict[str, Any]:
+    """The lineage of the session's labels and, of a program's call, of its arguments."""
+    if not program:
+        return session
+    nodes = {node["id"]: node for node in (*session.get("nodes", ()), *program.get("nodes", ()))}
+    return {
+        "nodes": list(nodes.values()),
+        "edges": [*session.get("edges", ()), *program.get("edges", ())],
+        "path": [*program.get("path", ()), *session.get("path", ())],
+    }
+
+
+def _without_previews(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What may be kept where values may not."""
+    if not lineage:
+        return lineage
+    nodes = [{k: v for k, v in node.items() if k != "preview"} for node in lineage["nodes"]]
+    return {**lineage, "nodes": nodes}

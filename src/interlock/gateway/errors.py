@@ -1,17 +1,36 @@
 """What can go wrong at the door itself."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
+    "DualOnlyError",
     "DualUnavailableError",
+    "HistoryMismatchError",
+    "MissingToolResultsError",
     "MixedSessionsError",
     "NotApplicableError",
+    "NothingToAnswerError",
     "SessionArchMismatchError",
     "ToolCallNotFoundError",
     "ToolNotAllowedError",
 ]
+
+
+class DualOnlyError(InterlockError):
+    """A member of the body that only dual-llm execution knows came with single-llm."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "feature_not_applicable"
+
+    def __init__(self, member: str) -> None:
+        super().__init__(
+            f"`{member}` needs dual-llm execution",
+            hint='send `X-Features: {"agent_arch": "dual-llm"}`',
+            param=member,
+        )
 
 
 class DualUnavailableError(InterlockError):
@@ -28,6 +47,31 @@ class DualUnavailableError(InterlockError):
         )
 
 
+class HistoryMismatchError(InterlockError):
+    """The conversation a client sends is not the one that was had (`history_mismatch_policy`)."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "history_mismatch"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the messages of this request differ from the conversation of its session",
+            hint="send only the newest message, or set `fsm.history_mismatch_policy`",
+        )
+
+
+class NothingToAnswerError(InterlockError):
+    """A request with neither a new user message nor a result that is waited for."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the request ends in neither a user message nor the result of an outstanding tool call"
+        )
+
+
 class MixedSessionsError(InterlockError):
     """The tool results of one request belong to different sessions."""
 
@@ -36,6 +80,21 @@ class MixedSessionsError(InterlockError):
 
     def __init__(self) -> None:
         super().__init__("the tool results of this request belong to different sessions")
+
+
+class MissingToolResultsError(InterlockError):
+    """Some of the tool calls of one assistant message are answered and others are not."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "missing_tool_results"
+
+    def __init__(self, call_ids: Sequence[str]) -> None:
+        missing = ", ".join(f"`{call_id}`" for call_id in call_ids)
+        super().__init__(
+            f"the results of some tool calls are missing: {missing}",
+            hint="answer every call of the last assistant message, or go on with a user message",
+            details={"missing": list(call_ids)},
+        )
 
 
 class ToolCallNotFoundError(InterlockError):
@@ -68,7 +127,7 @@ class ToolNotAllowedError(InterlockError):
         super().__init__(
             f"tool `{tool}` runs at the provider, where no policy can check its calls, "
             f"and offering it is denied: {why}",
-            hint="remove it from `tools`, or allow it in the policy",
+            hint="do not ask for it, or allow it in the policy",
             param="tools",
         )
 

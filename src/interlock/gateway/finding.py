@@ -27,8 +27,10 @@ class SessionFinder:
     async def session_of(self, ctx: CallContext) -> LiveSession:
         """The session of the request, a new one if nothing names one (gateway.md, 7.2)."""
         head = ctx.head
-        named = [call for item in head.results if (call := parse_call_id(item.call_id))]
+        named: list[CallId] = []
         by_call: LiveSession | None = None
+        if head.results:
+            named = [call for item in head.results if (call := parse_call_id(item.call_id))]
         if named:
             by_call = await self._of_calls(ctx, named)
         if ctx.session_header:
@@ -38,17 +40,21 @@ class SessionFinder:
             return session
         if by_call is not None:
             return by_call
-        link = head.previous_response_id or head.conversation
-        if head.format == "responses" and link:
-            found = await self._responses.session_of(ctx, link)
+        if head.previous_response_id:
+            found = await self._responses.session_of(ctx, head.previous_response_id)
             if found is not None:
                 return await self._sessions.get(found, ctx.key, ctx.config.endpoint)
+        elif head.conversation:
+            # The provider keeps the history, so nothing else in the request names it.
+            hint = f"conversation\0{head.conversation}"
+            return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint)
         if ctx.client_session and ctx.config.endpoint == "code":
             hint = ctx.client_session
             return await self._sessions.of_client(hint, ctx.key, ctx.config.endpoint)
-        earlier = await self._of_history(ctx)
-        if earlier is not None:
-            return earlier
+        if head.has_history:
+            earlier = await self._of_history(ctx)
+            if earlier is not None:
+                return earlier
         now = self._clock.now().timestamp()
         return self._sessions.create(ctx.key, ctx.config.endpoint, now)
 
@@ -59,8 +65,6 @@ class SessionFinder:
         keeps the labels of that conversation.
         """
         head = ctx.head
-        if not head.has_history:
-            return None
         for call_id in called_ids(head.format, head.body):
             ours = parse_call_id(call_id)
             if ours is None:

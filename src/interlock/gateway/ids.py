@@ -109,15 +109,6 @@ class SessionIds:
     @staticmethod
     def _assemble(head: bytes, code: bytes) -> str:
         """Lays out 10 bytes of head and 6 of code around the version and variant bits."""
-        raw = bytes(
-            (
-                *head[0:6],
-                0x80 | head[6] >> 4,
-                (head[6] & 0x0F) << 4 | code[0] & 0x0F,
-                0x80 | code[1] & 0x3F,
-                code[2],
-                *head[7:10],
-                *code[3:6],
-            )
-        ).hex()
-        return f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+        h, c = head.hex(), code.hex()
+        variant = "89ab"[code[1] >> 4 & 3]
+        return f"{h[:8]}-{h[8:12]}-8{h[12:14]}{c[1]}-{variant}{c[3:6]}-{h[14:]}{c[6:]}"

@@ -3,6 +3,7 @@
 Source: gateway.md sections 7 and 8.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,11 @@ import msgspec
 from interlock.gateway.config import FsmConfig
 from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider
-from interlock.gateway.errors import SessionArchMismatchError, ToolNotAllowedError
+from interlock.gateway.errors import (
+    MissingToolResultsError,
+    SessionArchMismatchError,
+    ToolNotAllowedError,
+)
 from interlock.gateway.ids import parse_call_id, upstream_alias
 from interlock.gateway.ledger import Meter
 from interlock.gateway.pinning import ToolPins
@@ -23,9 +28,10 @@ from interlock.gateway.session import LiveSession, SessionNotFoundError
 from interlock.providers.wire.exchange import Edits, Head, Reinsert
 from interlock.providers.wire.model import Text, ToolCall
 from interlock.providers.wire.registry import FORMATS
-from interlock.providers.wire.relay.called import given_results
+from interlock.providers.wire.relay.called import given_results, last_called
+from interlock.providers.wire.relay.offered import responses_tools
 
-__all__ = ["Preparer"]
+__all__ = ["Preparer", "count_turn"]
 
 _WRAPPED = b"is_sequrity_var"
 
@@ -48,7 +54,12 @@ class Preparer:
         head, config = ctx.head, ctx.config
         if session.state.arch != config.arch:
             raise SessionArchMismatchError(session.state.arch, config.arch)
-        self._count_turn(session, config.fsm, head)
+        earlier: tuple[Sequence[Any], Sequence[Any] | None] = ((), None)
+        if head.previous_response_id:
+            earlier = await self._responses.history(ctx)
+        if head.results and not head.new_user_message:
+            _check_complete(head, session, earlier[0])
+        turn = count_turn(session, config.fsm, head)
         tags: set[str] = set()
         results: dict[str, str] = {}
         for item in head.results:
@@ -56,11 +67,15 @@ class Preparer:
             tags |= found
             if text is not None:
                 results[item.call_id] = text
+        if (reused := earlier[1]) is not None:
+            # Offered once more, they are pinned and decided once more: labels may have come.
+            head.tools = responses_tools(list(reused))
         hidden: Mapping[str, str] = {}
         if head.tools:
             hidden = await self._pins.check(ctx.key, head.tools)
+        if head.tools or head.implied:
             await self._offers(ctx, session, rules)
-        edits = await self._edits(ctx, session, rules, results)
+        edits = await self._edits(ctx, session, rules, results, earlier)
         return Run(
             ctx=ctx,
             session=session,
@@ -69,24 +84,12 @@ class Preparer:
             edits=edits,
             hidden=hidden,
             tags=tags,
+            turn=turn,
         )
-
-    def _count_turn(self, session: LiveSession, fsm: FsmConfig, head: Head) -> None:
-        """A user message starts a turn; limits and resets per turn apply here."""
-        if not head.new_user_message:
-            return
-        state = session.state
-        if fsm.clear_session_meta != "never" and state.turns:
-            session.clear_labels()
-        if fsm.max_n_turns is not None:
-            if state.turns >= fsm.max_n_turns:
-                raise SessionNotFoundError(session.id)
-            session.remember = True
-        state.turns += 1
 
     async def _offers(self, ctx: CallContext, session: LiveSession, rules: Rules) -> None:
         """Tools the provider runs itself are decided when they are offered."""
-        for tool in ctx.head.tools:
+        for tool in (*ctx.head.tools, *ctx.head.implied):
             if not tool.hosted:
                 continue
             reason = await self._decider.offer(ctx, rules, session, tool.name, tool.kind)
@@ -94,12 +97,17 @@ class Preparer:
                 raise ToolNotAllowedError(tool.name, reason)
 
     async def _edits(
-        self, ctx: CallContext, session: LiveSession, rules: Rules, results: dict[str, str]
+        self,
+        ctx: CallContext,
+        session: LiveSession,
+        rules: Rules,
+        results: dict[str, str],
+        earlier: tuple[Sequence[Any], Sequence[Any] | None],
     ) -> Edits:
         head = ctx.head
+        prepend, tools = earlier
         reinsert: list[Reinsert] = []
         mapping: Callable[[str], str] | None = None
-        prepend, tools = await self._responses.history(ctx)
         if head.has_history or prepend:
             await self._earlier(ctx, rules, prepend, results)
             calls = session.state.calls
@@ -121,13 +129,16 @@ class Preparer:
                 )
                 after = upstream_id(item.after)
                 reinsert.append(Reinsert(after_call_id=after, call=call, denial=item.message))
+        dropped: frozenset[str] = frozenset()
+        if head.tools and ctx.config.fsm.min_num_tools_for_filtering is not None:
+            dropped = await self._filtered(ctx)
         return Edits(
             upstream_id=mapping,
             results=results,
             reinsert=reinsert,
             prepend=prepend,
             tools=tools,
-            drop_tools=await self._filtered(ctx),
+            drop_tools=dropped,
             overrides=ctx.config.llm.get("pllm", {}),
             ask_usage=head.stream and not head.wants_usage,
             native_client=ctx.native_client,
@@ -163,6 +174,24 @@ class Preparer:
         return frozenset(tool.name for tool in functions if tool.name not in kept)
 
 
+def _check_complete(head: Head, session: LiveSession, prepend: Sequence[Any]) -> None:
+    """Raises MissingToolResultsError when only some of several calls of ours are answered."""
+    called = head.called or last_called(prepend)
+    if len(called) < 2:
+        return
+    calls = session.state.calls
+    answered = {ours.canonical for r in head.results if (ours := parse_call_id(r.call_id))}
+    missing = [
+        ours.canonical
+        for call_id in called
+        if (ours := parse_call_id(call_id))
+        and ours.canonical in calls
+        and ours.canonical not in answered
+    ]
+    if missing:
+        raise MissingToolResultsError(missing)
+
+
 def _last_user_text(head: Head) -> str:
     """What the user last said, as text."""
     request = FORMATS[head.format].decode_request(msgspec.json.decode(head.body))
@@ -170,3 +199,31 @@ def _last_user_text(head: Head) -> str:
         if message.role == "user":
             return "\n".join(part.text for part in message.parts if isinstance(part, Text))
     return ""
+
+
+def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> str:
+    """A user message starts a turn; limits and resets per turn apply here.
+
+    Clients repeat a request that timed out or failed. As long as it has not been
+    answered that is the same turn: it is not counted again, and labels that its
+    results have brought are not cleared again. Returns the digest of a request that
+    begins such a turn, else an empty text.
+    """
+    if not head.new_user_message:
+        return ""
+    state = session.state
+    if fsm.max_n_turns is None and fsm.clear_session_meta == "never":
+        state.turns += 1
+        return ""
+    turn = hashlib.blake2b(head.body, digest_size=16).hexdigest()
+    if state.unfinished == turn:
+        return turn
+    if fsm.clear_session_meta != "never" and state.turns:
+        session.clear_labels()
+    if fsm.max_n_turns is not None:
+        if state.turns >= fsm.max_n_turns:
+            raise SessionNotFoundError(session.id)
+        session.remember = True
+    state.turns += 1
+    state.unfinished = turn
+    return turn

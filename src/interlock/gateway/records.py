@@ -12,7 +12,7 @@ from msgspec import Struct, field
 __all__ = ["DecisionRecord", "Recorder", "SessionRecord", "StoredResponse", "UsageRecord"]
 
 
-class UsageRecord(Struct, frozen=True, kw_only=True):
+class UsageRecord(Struct, frozen=True, kw_only=True, gc=False):
     """One HTTP request that reached a model, or tried to."""
 
     request_id: str
@@ -89,7 +89,7 @@ class DecisionRecord(Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
 
 
-class SessionRecord(Struct, frozen=True, kw_only=True):
+class SessionRecord(Struct, frozen=True, kw_only=True, gc=False):
     """State of a session that must survive a restart. `state` is msgpack of the gateway's own."""
 
     id: str
@@ -101,6 +101,9 @@ class SessionRecord(Struct, frozen=True, kw_only=True):
     expires_at: float
     closed: bool
     state: bytes
+    version: int = 1
+    """Counts the writes of the session. `save_session` stores a version only on top of the
+    one before it; `session` stores whatever is newest and adds one."""
 
 
 class StoredResponse(Struct, frozen=True, kw_only=True):
@@ -137,6 +140,14 @@ class Recorder(Protocol):
 
     def session(self, record: SessionRecord) -> None:
         """Queues the newest state of a session; an older queued one of it is replaced."""
+        ...
+
+    async def save_session(self, record: SessionRecord) -> bool:
+        """Stores a session now, if the stored one is of the version before (1: there is none).
+
+        False: somebody else was faster, and nothing was stored. Raises InterlockError when
+        the store does not answer.
+        """
         ...
 
     def response(self, record: StoredResponse) -> None:

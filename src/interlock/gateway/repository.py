@@ -26,7 +26,9 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
 from interlock.gateway.records import DecisionRecord, SessionRecord, StoredResponse
 from interlock.gateway.tables import (
@@ -236,6 +238,23 @@ class SessionRepository:
         values = dict(row._mapping)
         values.pop("suffix")
         return SessionRecord(**values)
+
+    async def save(self, record: SessionRecord) -> bool:
+        """Stores a session on top of the version before it; False when that is not there."""
+        table = gateway_sessions
+        values = {**msgspec.structs.asdict(record), "suffix": record.id[-12:]}
+        statement: ReturningUpdate[tuple[str]] | ReturningInsert[tuple[str]]
+        if record.version > 1:
+            former = table.c.id == record.id, table.c.version == record.version - 1
+            statement = update(table).where(*former).values(values).returning(table.c.id)
+        elif self._database.dialect == "sqlite":
+            new = sqlite.insert(table).values(values).on_conflict_do_nothing()
+            statement = new.returning(table.c.id)
+        else:
+            fresh = postgresql.insert(table).values(values).on_conflict_do_nothing()
+            statement = fresh.returning(table.c.id)
+        async with self._database.transaction() as connection:
+            return (await connection.execute(statement)).one_or_none() is not None
 
     async def session_by_suffix(self, suffix: str) -> str | None:
         """Id of the newest session with these last 12 characters."""

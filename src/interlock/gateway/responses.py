@@ -22,6 +22,7 @@ from interlock.providers.model import Target
 __all__ = ["ResponseNotFoundError", "ResponseStore"]
 
 _CACHED = 512
+_CACHED_BYTES = 64 << 20
 _CHAIN = 1000
 _UNSTORED_BYTES = 256 << 10
 _encode = msgspec.json.Encoder().encode
@@ -41,11 +42,20 @@ class ResponseNotFoundError(InterlockError):
 class ResponseStore:
     """Keeps and finds answers of the Responses format."""
 
-    def __init__(self, *, recorder: Recorder, clock: Clock, lifetime_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        recorder: Recorder,
+        clock: Clock,
+        lifetime_s: float,
+        cached_bytes: int = _CACHED_BYTES,
+    ) -> None:
         self._recorder = recorder
         self._clock = clock
         self._lifetime_s = lifetime_s
         self._cache: OrderedDict[str, StoredResponse] = OrderedDict()
+        self._cached_bytes = 0
+        self._max_bytes = cached_bytes
 
     async def find(self, account_id: str, response_id: str) -> StoredResponse:
         """A stored response of the account. Raises ResponseNotFoundError."""
@@ -68,7 +78,7 @@ class ResponseStore:
     async def delete(self, account_id: str, response_id: str) -> None:
         """Forgets a response. Raises ResponseNotFoundError."""
         await self.retrieve(account_id, response_id)
-        self._cache.pop(response_id, None)
+        self._forget(response_id)
         await self._recorder.delete_response(response_id)
 
     async def session_of(self, ctx: CallContext, link: str) -> str | None:
@@ -101,8 +111,15 @@ class ResponseStore:
         tools = _decode(newest.tools)
         return items, (tools or None) if not head.tools else None
 
-    def keep(self, ctx: CallContext, session_id: str, body: bytes, target: Target) -> None:
-        """Stores an answer as the client got it."""
+    def keep(
+        self,
+        ctx: CallContext,
+        session_id: str,
+        body: bytes,
+        target: Target,
+        reused: Sequence[Any] | None = None,
+    ) -> None:
+        """Stores an answer as the client got it; `reused` are tools of an earlier request."""
         head = ctx.head
         now = self._clock.now().timestamp()
         answer = _decode(body)
@@ -121,7 +138,7 @@ class ResponseStore:
             retrievable=head.store,
             body=body,
             items=items,
-            tools=_encode(request.get("tools") or []),
+            tools=_encode(reused or request.get("tools") or []),
             previous_id=head.previous_response_id,
             provider=target.provider,
         )
@@ -129,10 +146,20 @@ class ResponseStore:
         self._recorder.response(stored)
 
     def _remember(self, stored: StoredResponse) -> None:
+        self._forget(stored.id)
         self._cache[stored.id] = stored
-        self._cache.move_to_end(stored.id)
-        while len(self._cache) > _CACHED:
-            self._cache.popitem(last=False)
+        self._cached_bytes += _size(stored)
+        while len(self._cache) > _CACHED or self._cached_bytes > self._max_bytes:
+            self._forget(next(iter(self._cache)))
+
+    def _forget(self, response_id: str) -> None:
+        stored = self._cache.pop(response_id, None)
+        if stored is not None:
+            self._cached_bytes -= _size(stored)
+
+
+def _size(stored: StoredResponse) -> int:
+    return len(stored.body) + len(stored.items) + len(stored.tools)
 
 
 def _user(text: Any) -> dict[str, Any]:  # noqa: ANN401 - as the client sent it

@@ -1,4 +1,4 @@
-"""Model calls the gateway makes for itself, by role: tagging, tool filtering, policies.
+"""Model calls the gateway makes for itself, by role: planning, tagging, policies.
 
 They go to the provider and model of the request that caused them, with its key, are
 metered under their role, and never stream. A role that cannot answer raises; callers
@@ -8,10 +8,11 @@ fail closed.
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
@@ -21,20 +22,41 @@ from interlock.kernel.roles import ModelRole, role_line
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.exchange import FormatName
-from interlock.providers.wire.model import Message, OutputFormat, Request, Text, Usage
+from interlock.providers.wire.model import (
+    Message,
+    OutputFormat,
+    Reasoning,
+    Request,
+    Text,
+    Thinking,
+    Usage,
+)
 from interlock.providers.wire.registry import FORMATS
 
-__all__ = ["RoleAnswer", "Roles"]
+__all__ = ["Roles", "Said"]
 
 _log = logging.getLogger("interlock.gateway")
 _MAX_TOKENS = 1024
 _CLIENT_GONE = 499
+_CONFIG_NAMES = {"error_detector_llm": "tool_result_error_detector_llm"}
+"""Roles that X-Config `llm` calls otherwise than `prompt` does (6.4)."""
+_SAMPLING = (
+    "frequency_penalty",
+    "presence_penalty",
+    "logit_bias",
+    "logprobs",
+    "seed",
+    "temperature",
+    "top_p",
+)
 
 
-class RoleAnswer(NamedTuple):
-    """What a model answered, and the tokens it took."""
+class Said(Struct, frozen=True, kw_only=True):
+    """What a model answered."""
 
     text: str
+    thoughts: str = ""
+    """Readable reasoning, where the provider gives any."""
     usage: Usage
 
 
@@ -73,30 +95,55 @@ class Roles:
         user: str,
         schema: dict[str, Any] | None = None,
         max_tokens: int | None = None,
-    ) -> RoleAnswer:
+    ) -> Said:
         """One question, metered under its role; without `schema` the answer is plain text.
 
         What the session sets for the role (`llm`) goes over `max_tokens`.
 
         Raises UpstreamError and the errors of the wire formats.
         """
+        messages = [
+            Message(role="system", parts=[Text(text=system)]),
+            Message(role="user", parts=[Text(text=user)]),
+        ]
+        defaults = Request(model=model, messages=[], max_tokens=max_tokens)
+        return await self.complete(ctx, role, messages, defaults=defaults, schema=schema)
+
+    async def complete(
+        self,
+        ctx: CallContext,
+        role: ModelRole,
+        messages: list[Message],
+        *,
+        defaults: Request,
+        schema: dict[str, Any] | None = None,
+    ) -> Said:
+        """One question to the model of `defaults`, with its sampling where no override is set.
+
+        Overrides are those of X-Config `llm` for the role. Tools are never offered. Metered
+        under the role. Raises UpstreamError and the errors of the wire formats.
+        """
         meter = Meter(began=time.perf_counter())
         status, error = 200, None
         sent: list[tuple[Target, int]] = []
-        request = _request(ctx, role, system=system, user=user, max_tokens=max_tokens)
+        asked = _overridden(defaults, ctx.config.llm.get(_CONFIG_NAMES.get(role, role), {}))
+        wanted = None
         if schema is not None:
-            asked = OutputFormat(kind="json_schema", name=role, schema=schema)
-            request = msgspec.structs.replace(request, output_format=asked)
+            wanted = OutputFormat(kind="json_schema", name=role, schema=schema)
 
         def build(target: Target, name: FormatName) -> bytes:
-            named = msgspec.structs.replace(request, model=target.model)
-            body = msgspec.json.encode(FORMATS[name].encode_request(named).body)
+            request = msgspec.structs.replace(
+                asked, model=target.model, messages=messages, output_format=wanted
+            )
+            body = msgspec.json.encode(FORMATS[name].encode_request(request).body)
             sent.append((target, len(body)))
             return body
 
         try:
-            route = permitted(self._upstreams.resolve(ctx.provider, model, byok=ctx.byok), ctx.key)
-            reply = await self._upstreams.send(route, build, want=ctx.head.format)
+            route = self._upstreams.resolve(ctx.provider, defaults.model, byok=ctx.byok)
+            reply = await self._upstreams.send(
+                permitted(route, ctx.key), build, want=ctx.head.format
+            )
             meter.attempts, meter.target = reply.attempts, reply.target
             try:
                 data = await reply.read()
@@ -118,8 +165,11 @@ class Roles:
         finally:
             meter.upstream_s = time.perf_counter() - meter.began
             self._ledger.close(ctx, meter, session_id=None, status=status, error=error, role=role)
-        text = "".join(part.text for part in answer.parts if isinstance(part, Text))
-        return RoleAnswer(text, meter.total())
+        return Said(
+            text="".join(part.text for part in answer.parts if isinstance(part, Text)),
+            thoughts="".join(part.text for part in answer.parts if isinstance(part, Thinking)),
+            usage=meter.total(),
+        )
 
     async def tag(
         self, ctx: CallContext, undecided: Sequence[Undecided]
@@ -172,22 +222,22 @@ class Roles:
         return kept or None
 
 
-def _request(
-    ctx: CallContext, role: ModelRole, *, system: str, user: str, max_tokens: int | None
-) -> Request:
-    """The question with what the session sets for the role; each target names its own model."""
-    overrides = ctx.config.llm.get(role, {})
-    return Request(
-        model="",
-        messages=[
-            Message(role="system", parts=[Text(text=system)]),
-            Message(role="user", parts=[Text(text=user)]),
-        ],
-        max_tokens=overrides.get("max_completion_tokens") or max_tokens,
-        temperature=overrides.get("temperature"),
-        top_p=overrides.get("top_p"),
-        seed=overrides.get("seed"),
-    )
+def _overridden(request: Request, overrides: Mapping[str, Any]) -> Request:
+    """`request` with what X-Config `llm` sets for a role."""
+    changes: dict[str, Any] = {
+        name: overrides[name] for name in _SAMPLING if overrides.get(name) is not None
+    }
+    if overrides.get("max_completion_tokens") is not None:
+        changes["max_tokens"] = overrides["max_completion_tokens"]
+    thought = overrides.get("reasoning")
+    if thought is not None:
+        changes["reasoning"] = Reasoning(
+            enabled=thought.get("enabled", True),
+            effort=thought.get("effort"),
+            budget_tokens=thought.get("budget"),
+            adaptive=thought.get("adaptive", False),
+        )
+    return msgspec.structs.replace(request, **changes) if changes else request
 
 
 def _estimate(sent: Sequence[tuple[Target, int]], answered: int) -> Usage:

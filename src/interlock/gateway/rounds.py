@@ -45,6 +45,8 @@ class Run:
     hidden: Mapping[str, str]
     """Tools that may not be called, with the reason (pinning)."""
     tags: set[str] = field(default_factory=set)
+    turn: str = ""
+    """Digest of this request, if it began a turn that is counted."""
     route: Route | None = None
     rounds: int = 0
     calls: list[ToolCall] = field(default_factory=list)
@@ -119,9 +121,12 @@ class Rounds:
         """Sends the current round; afterwards `run` knows who answers and in which format."""
         ctx = run.ctx
         if run.route is None:
-            model = ctx.head.model.split(",", 1)[0].strip()
+            model, *unused = [name.strip() for name in ctx.head.model.split(",")]
             route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
-            run.route = permitted(route, ctx.key)
+            for name in unused:
+                # Both halves of a pair must be allowed (gateway.md, section 2).
+                self._upstreams.resolve(ctx.provider, name, byok=ctx.byok)
+            run.route = permitted(route, ctx.key) if ctx.key.scopes else route
         run.uncounted = False
         try:
             reply = await self._upstreams.send(
@@ -200,8 +205,14 @@ class Rounds:
 
     async def settle(self, run: Run) -> None:
         """Everything that must be written before the answer is complete."""
+        fsm = run.ctx.config.fsm
+        if not run.denials and not run.turn and (fsm.max_n_turns is None or run.allowed):
+            # Nothing to write: what was decided was stored when it was decided.
+            return
         async with self._sessions.locked(run.session):
             state = run.session.state
+            if run.turn and state.unfinished == run.turn:
+                state.unfinished = ""
             if run.denials and run.allowed:
                 after = next(reversed(run.allowed.values()))
                 state.denied.extend(
@@ -218,7 +229,6 @@ class Rounds:
                 )
                 del state.denied[:-50]
                 run.session.remember = True
-            fsm = run.ctx.config.fsm
             if fsm.max_n_turns is not None and state.turns >= fsm.max_n_turns and not run.allowed:
                 state.closed = True
         if run.denials:

@@ -28,7 +28,13 @@ __all__ = [
 ]
 
 _CACHED = 4096
+_CACHED_CHARS = 4 << 20
+"""Of policy text; compiled it takes about fifty times as many bytes."""
 HEADER_SOURCE = "X-Policy"
+GENERATED_SOURCE = "auto_gen"
+"""Policy written for the session before its first plan."""
+PLANNER_SOURCE = "set_policy"
+"""Policy the session's planner added."""
 
 
 class PolicyFileError(InterlockError):
@@ -92,13 +98,17 @@ class Rules:
     """What decisions are made under, as their records keep it."""
     header: PolicySource | None = None
     """The enforced policy that came with the request."""
+    chars: int = 0
+    """Length of the texts it was compiled from."""
 
 
 class RulesCache:
-    """Compiled rules by config and caller; bounded."""
+    """Compiled rules by config and caller; bounded by entries and by policy text."""
 
-    def __init__(self, bound: BoundPolicies) -> None:
+    def __init__(self, bound: BoundPolicies, *, max_chars: int = _CACHED_CHARS) -> None:
         self._bound = bound
+        self._max_chars = max_chars
+        self._chars = 0
         self._cache: OrderedDict[tuple[object, ...], Rules] = OrderedDict()
 
     def of(self, config: SessionConfig, key: KeyInfo) -> Rules:
@@ -113,13 +123,17 @@ class RulesCache:
         if rules is None:
             rules = self._compile(config, key)
             self._cache[slot] = rules
-            while len(self._cache) > _CACHED:
-                self._cache.popitem(last=False)
+            self._chars += rules.chars
+            while len(self._cache) > _CACHED or self._chars > self._max_chars:
+                _, oldest = self._cache.popitem(last=False)
+                self._chars -= oldest.chars
+        else:
+            self._cache.move_to_end(slot)
         return rules
 
     def _compile(self, config: SessionConfig, key: KeyInfo) -> Rules:
         policy = config.policy
-        header = [PolicySource(name=HEADER_SOURCE, text=policy.code, language=policy.language)]
+        header = _header(policy)
         if config.shadow is not None:
             watched = config.shadow
             header.append(
@@ -151,7 +165,10 @@ class RulesCache:
         guards = None
         if config.classifiers or config.blockers:
             guards = Guards(config.classifiers, config.blockers)
-        enforced = next((item for item in header if item.enforcement == "enforce"), None)
+        enforced = next(
+            (one for one in header if (one.name, one.enforcement) == (HEADER_SOURCE, "enforce")),
+            None,
+        )
         return Rules(
             policy=compiled,
             guards=guards,
@@ -159,7 +176,21 @@ class RulesCache:
             caller=_recorded_caller(caller),
             basis=_basis(policy, bound, enforced, override=key.policy_override),
             header=enforced,
+            chars=sum(len(source.text) for source in (*bound, *header)),
         )
+
+
+def _header(policy: PolicyConfig) -> list[PolicySource]:
+    """The request's own policy, between what its session wrote before and after it.
+
+    Three texts, because each has its own names.
+    """
+    own = PolicySource(name=HEADER_SOURCE, text=policy.code, language=policy.language)
+    return [
+        PolicySource(name=GENERATED_SOURCE, text=policy.generated),
+        own,
+        PolicySource(name=PLANNER_SOURCE, text=policy.restrictions),
+    ]
 
 
 def digest_of_source(source: PolicySource) -> str:
@@ -191,6 +222,7 @@ def _basis(
         "bound": [source.name for source in bound if source.enforcement == "enforce"],
         "header": None if header is None else digest_of_source(header),
         "override": override,
+        **({"session": True} if policy.generated or policy.restrictions else {}),
         "mode": policy.mode,
         "presets": {
             item.name: getattr(policy.presets, item.name)

@@ -5,7 +5,8 @@ memory nor stored (`ids.SessionIds` can still recognise it). All others live in 
 cache and in the store, written behind the answer.
 
 With several processes (`shared`) the store is the truth: a session is loaded for every
-request that continues it, and written before the answer leaves.
+request that continues it, and written before the answer leaves. Each write names the
+version it started from; if another process was faster, both states are merged.
 
 Source: gateway.md sections 7.1 to 7.4.
 """
@@ -14,19 +15,28 @@ import asyncio
 import hashlib
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import ClassVar
 
-import msgspec
-from msgspec import Struct, field
-
-from interlock.gateway.ids import CallId, SessionIds
+from interlock.gateway.ids import CallId, SessionIds, new_call_id
 from interlock.gateway.records import Recorder, SessionRecord
+from interlock.gateway.session_state import (
+    CALLS_KEPT,
+    CallState,
+    Denied,
+    MergeError,
+    Origin,
+    SessionState,
+    decode_state,
+    encode_state,
+    merge_states,
+    open_labels,
+    pack_labels,
+)
 from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import ErrorKind, InterlockError
-from interlock.policy.model import Labels, LabelSet, Session
+from interlock.kernel.ids import random_bytes
+from interlock.policy.model import Session
 
 __all__ = [
     "CallState",
@@ -39,8 +49,11 @@ __all__ = [
     "Sessions",
 ]
 
-_CALLS_KEPT = 4096
 _BUSY_WAIT_S = 30.0
+_STORE_ATTEMPTS = 50
+"""Every failed one means that another process succeeded, so few are ever needed."""
+_TOUCH_S = 60.0
+"""A session that only was used, not changed, is stored this often."""
 
 
 class SessionNotFoundError(InterlockError):
@@ -63,113 +76,23 @@ class SessionBusyError(InterlockError):
         super().__init__(f"session `{session_id}` is busy with another request", retry_after_s=1)
 
 
-class CallState(Struct, kw_only=True):
-    """One tool call that was let through."""
-
-    upstream_id: str
-    tool: str
-    arguments: str
-    answered: bool = False
-
-
-class Denied(Struct, frozen=True, kw_only=True):
-    """A denied sibling of an allowed call, told to the model on the next request."""
-
-    after: str
-    """Our id of the sibling."""
-    upstream_id: str
-    name: str
-    namespace: str | None
-    arguments: str
-    message: str
-
-
-class Origin(Struct, frozen=True, kw_only=True):
-    """Which event put a label on the session."""
-
-    field: str
-    label: str
-    tool: str
-    call_id: str
-    declaration: str
-    line: int
-
-
-class StoredSet(Struct, frozen=True, kw_only=True):
-    """A label set, losslessly."""
-
-    items: list[str]
-    negated: bool
-    untouched: bool
-
-
-class StoredLabels(Struct, frozen=True, kw_only=True):
-    """Labels, with what watched and bound policies see apart from them."""
-
-    tags: StoredSet
-    producers: StoredSet
-    consumers: StoredSet
-    worlds: "dict[str, StoredLabels]"
-
-
-class SessionState(Struct, kw_only=True):
-    """Everything stored about a session."""
-
-    id: str
-    owner: str
-    key_id: str
-    account_id: str
-    endpoint: str
-    created_at: float
-    updated_at: float
-    arch: str = "single-llm"
-    turns: int = 0
-    closed: bool = False
-    labels: StoredLabels | None = None
-    """None: the labels every session starts with."""
-    origins: list[Origin] = field(default_factory=list)
-    calls: dict[str, CallState] = field(default_factory=dict)
-    denied: list[Denied] = field(default_factory=list)
-    counter: int = 0
-
-
-def _pack_set(labels: LabelSet) -> StoredSet:
-    return StoredSet(items=sorted(labels.items), negated=labels.negated, untouched=labels.untouched)
-
-
-def _pack(labels: Labels) -> StoredLabels:
-    return StoredLabels(
-        tags=_pack_set(labels.tags),
-        producers=_pack_set(labels.producers),
-        consumers=_pack_set(labels.consumers),
-        worlds={name: _pack(world) for name, world in labels.worlds.items()},
-    )
-
-
-def _open_set(stored: StoredSet) -> LabelSet:
-    return LabelSet(frozenset(stored.items), stored.negated, untouched=stored.untouched)
-
-
-def _open(stored: StoredLabels) -> Labels:
-    return Labels(
-        tags=_open_set(stored.tags),
-        producers=_open_set(stored.producers),
-        consumers=_open_set(stored.consumers),
-        worlds={name: _open(world) for name, world in stored.worlds.items()},
-    )
-
-
 class LiveSession:
     """A session in memory: its state, a lock, and whether it must be stored."""
 
-    __slots__ = ("_policy", "lock", "remember", "state")
+    __slots__ = ("_policy", "fresh", "lock", "remember", "state", "stored", "version")
 
-    def __init__(self, state: SessionState, *, remember: bool) -> None:
+    def __init__(self, state: SessionState, *, remember: bool, fresh: bool = False) -> None:
         self.state = state
         self.remember = remember
         """False while the id alone says everything."""
+        self.fresh = fresh
+        """Made here and not stored yet: no other process knows more about it."""
+        self.version = 0
+        """Of the stored state this one started from; 0: nothing was stored."""
+        self.stored = b""
+        """That stored state."""
         self.lock = asyncio.Lock()
-        self._policy = _FRESH if state.labels is None else Session(labels=_open(state.labels))
+        self._policy = _FRESH if state.labels is None else Session(labels=open_labels(state.labels))
 
     @property
     def id(self) -> str:
@@ -186,7 +109,7 @@ class LiveSession:
         if value is self._policy or value.labels == self._policy.labels:
             return
         self._policy = value
-        self.state.labels = _pack(value.labels)
+        self.state.labels = pack_labels(value.labels)
         self.remember = True
 
     def clear_labels(self) -> None:
@@ -198,22 +121,24 @@ class LiveSession:
             self.remember = True
 
     def replace(self, state: SessionState) -> None:
-        """Takes over what the store holds now."""
+        """Takes over another state of the session."""
         self.state = state
-        self._policy = _FRESH if state.labels is None else Session(labels=_open(state.labels))
+        self._policy = _FRESH if state.labels is None else Session(labels=open_labels(state.labels))
+
+    def starts_from(self, record: SessionRecord) -> None:
+        """Notes which stored state this one is a successor of."""
+        self.version, self.stored = record.version, record.state
 
     def add_call(self, our_id: str, call: CallState) -> None:
         """Remembers a call that was let through; the oldest ones are forgotten."""
         calls = self.state.calls
         calls[our_id] = call
-        while len(calls) > _CALLS_KEPT:
+        while len(calls) > CALLS_KEPT:
             del calls[next(iter(calls))]
         self.remember = True
 
 
 _FRESH = Session()
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(SessionState).decode
 
 
 class Sessions:
@@ -246,7 +171,9 @@ class Sessions:
     def create(self, key: KeyInfo, endpoint: str, now: float) -> LiveSession:
         """A new session, not yet remembered anywhere."""
         owner = self.owner_of(key)
-        return self._new(self._ids.new(owner, now), owner, key, endpoint, now)
+        live = self._new(self._ids.new(owner, now), owner, key, endpoint, now)
+        live.fresh = True
+        return live
 
     async def get(self, session_id: str, key: KeyInfo, endpoint: str) -> LiveSession:
         """The session of this id. Raises SessionNotFoundError."""
@@ -258,9 +185,7 @@ class Sessions:
             if made_at is None or now - made_at > self._lifetime_s:
                 raise SessionNotFoundError(session_id)
             return self._keep(self._new(session_id.lower(), owner, key, endpoint, made_at))
-        state = live.state
-        expired = now - state.updated_at > self._lifetime_s
-        if state.owner != owner or state.closed or expired:
+        if live.state.owner != owner or self._over(live, now):
             raise SessionNotFoundError(session_id)
         return live
 
@@ -281,8 +206,12 @@ class Sessions:
         session_id = str(uuid.UUID(bytes=digest, version=5))
         now = self._clock.now().timestamp()
         live = await self._find(session_id)
-        if live is None or live.state.closed or now - live.state.updated_at > self._lifetime_s:
-            live = self._keep(self._new(session_id, owner, key, endpoint, now))
+        if live is None:
+            return self._keep(self._new(session_id, owner, key, endpoint, now))
+        if self._over(live, now):
+            former, live = live, self._keep(self._new(session_id, owner, key, endpoint, now))
+            live.fresh = True
+            live.version, live.stored = former.version, former.stored
         return live
 
     async def of_call(self, call: CallId, key: KeyInfo, endpoint: str) -> LiveSession:
@@ -296,18 +225,23 @@ class Sessions:
             raise SessionNotFoundError(call.canonical)
         return await self.get(session_id, key, endpoint)
 
-    @asynccontextmanager
-    async def locked(self, live: LiveSession) -> AsyncIterator[None]:
+    def locked(self, live: LiveSession) -> "_Locked":
         """One change of a session at a time; what was changed is stored at the end.
 
         Held while results are taken in and while a call is decided, never while a model
         is being waited for: requests of one conversation may run side by side. A second
         one waits up to 30 s. When the store is shared, the session is read at the begin
-        and written before the end.
+        and written before the end; what another process stored in between is merged in.
 
         Raises:
-            SessionBusyError: somebody else held it for too long.
+            SessionBusyError: somebody else held it for too long, or stored what cannot be
+                merged.
+            StoreUnavailable: the store is shared and does not answer.
         """
+        return _Locked(self, live)
+
+    async def enter(self, live: LiveSession) -> None:
+        """Takes the lock of a session; see `locked`."""
         lock = live.lock
         if lock.locked():
             try:
@@ -317,35 +251,69 @@ class Sessions:
                 raise SessionBusyError(live.id) from None
         else:
             await lock.acquire()
-        try:
-            if self._shared and live.id in self._live:
+        if self._shared:
+            try:
                 await self._reload(live)
-            yield
-            if live.remember:
-                await self._save(live)
-        finally:
-            lock.release()
+            except BaseException:
+                lock.release()
+                raise
 
-    async def _save(self, live: LiveSession) -> None:
+    async def save(self, live: LiveSession) -> None:
         """Stores what must be remembered; waits for the store only when it is shared."""
+        self._keep(live)
+        if self._shared:
+            await self._save_shared(live)
+        else:
+            self._recorder.session(self._record(live))
+
+    async def _save_shared(self, live: LiveSession) -> None:
+        """Stores a session if nobody else did since it was loaded, else merges and tries again."""
+        live.state.counter = 0  # drawn anew each time, see `_free_counter`
+        idle_s = self._clock.now().timestamp() - live.state.updated_at
+        if live.stored and idle_s < _TOUCH_S and encode_state(live.state) == live.stored:
+            return
+        for _ in range(_STORE_ATTEMPTS):
+            record = self._record(live)
+            if await self._recorder.save_session(record):
+                live.starts_from(record)
+                live.fresh = False
+                return
+            await self._merge_stored(live)
+        raise SessionBusyError(live.id)
+
+    async def _merge_stored(self, live: LiveSession) -> None:
+        """Takes in what another process stored meanwhile."""
+        found = await self._recorder.load_session(live.id)
+        if found is None:
+            live.version = 0
+            return
+        theirs = decode_state(found.state)
+        turns = decode_state(live.stored).turns if live.stored else 0
+        try:
+            live.replace(merge_states(live.state, theirs, base_turns=turns))
+        except MergeError:
+            raise SessionBusyError(live.id) from None
+        live.starts_from(found)
+
+    def _record(self, live: LiveSession) -> SessionRecord:
         state = live.state
         state.updated_at = self._clock.now().timestamp()
-        self._keep(live)
-        self._recorder.session(
-            SessionRecord(
-                id=state.id,
-                key_id=state.key_id,
-                account_id=state.account_id,
-                endpoint=state.endpoint,
-                created_at=state.created_at,
-                updated_at=state.updated_at,
-                expires_at=state.updated_at + self._lifetime_s,
-                closed=state.closed,
-                state=_encode(state),
-            )
+        return SessionRecord(
+            id=state.id,
+            key_id=state.key_id,
+            account_id=state.account_id,
+            endpoint=state.endpoint,
+            created_at=state.created_at,
+            updated_at=state.updated_at,
+            expires_at=state.updated_at + self._lifetime_s,
+            closed=state.closed,
+            state=encode_state(state),
+            version=live.version + 1,
         )
-        if self._shared:
-            await self._recorder.flush(wait_s=5.0)
+
+    def _over(self, live: LiveSession, now: float) -> bool:
+        """Whether a session is closed or was idle for too long."""
+        return live.state.closed or now - live.state.updated_at > self._lifetime_s
 
     def _new(
         self, session_id: str, owner: str, key: KeyInfo, endpoint: str, now: float
@@ -379,17 +347,60 @@ class Sessions:
         session_id = session_id.lower()
         live = self._live.get(session_id)
         if live is not None:
+            if self._shared and self._over(live, self._clock.now().timestamp()):
+                # Another process may have gone on with it.
+                await self._reload(live)
             return live
         record = await self._recorder.load_session(session_id)
         # Another request may have loaded it meanwhile: there is one object per session.
         live = self._live.get(session_id)
         if live is not None or record is None:
             return live
-        return self._keep(LiveSession(_decode(record.state), remember=True))
+        live = LiveSession(decode_state(record.state), remember=True)
+        live.starts_from(record)
+        return self._keep(live)
 
     async def _reload(self, live: LiveSession) -> None:
         """Takes over what another process stored, also when this one had nothing to store."""
-        record = await self._recorder.load_session(live.state.id)
-        if record is not None:
-            live.replace(_decode(record.state))
-            live.remember = True
+        if not live.fresh:
+            record = await self._recorder.load_session(live.id)
+            if record is not None:
+                live.replace(decode_state(record.state))
+                live.starts_from(record)
+                live.remember = True
+        live.state.counter = _free_counter(live.state)
+
+
+def _free_counter(state: SessionState) -> int:
+    """A number for the next compact call id that no known call has.
+
+    Drawn, not counted: two processes that count would give one id to two calls.
+    """
+    while True:
+        counter = int.from_bytes(random_bytes(2))
+        if new_call_id(state.id, "compact", counter) not in state.calls:
+            return counter
+
+
+class _Locked:
+    """A session under its lock, for `async with`; an exception inside stores nothing.
+
+    A class, because a generator would cost more than everything that happens under it.
+    """
+
+    __slots__ = ("_live", "_sessions")
+
+    def __init__(self, sessions: Sessions, live: LiveSession) -> None:
+        self._sessions = sessions
+        self._live = live
+
+    async def __aenter__(self) -> None:
+        await self._sessions.enter(self._live)
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        live = self._live
+        try:
+            if kind is None and live.remember:
+                await self._sessions.save(live)
+        finally:
+            live.lock.release()

@@ -19,6 +19,10 @@ class GatewaySettings(BaseModel):
     """Default for new keys: form of tool-call ids."""
     retention: Literal["full", "masked", "none"] = "full"
     """Default for new keys: which argument values the decision log keeps."""
+    approval: Literal["off", "ask"] = "off"
+    """Default for new keys: `ask` puts soft denials to a person (`interlock approvals`)."""
+    approval_wait_s: float = Field(default=120.0, gt=0)
+    """Seconds a call waits for that person; then it is denied."""
     session_lifetime_s: float = Field(default=86_400.0, gt=0)
     """Idle seconds after which a session is gone."""
     response_lifetime_s: float = Field(default=30 * 86_400.0, gt=0)
@@ -33,5 +37,13 @@ class GatewaySettings(BaseModel):
     """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)
     """How long an answer waits for its denial to be stored."""
+    guard_threads: int = Field(default=2, ge=1, le=64)
+    """Threads in which content guards inspect long tool results and arguments."""
+    guard_wait_s: float = Field(default=60.0, gt=0)
+    """How long one inspection may take there, waiting included; then the text does not pass."""
+    turn_s: float = Field(default=240.0, gt=0)
+    """Dual-llm: seconds one request may plan and compute before its turn ends as `timeout`."""
+    turn_bytes: int = Field(default=8 << 20, gt=0)
+    """Dual-llm: how large a program that waits for a tool may be, in bytes."""
     shared_sessions: bool = False
     """Several processes serve the same sessions: the store is asked at every request."""

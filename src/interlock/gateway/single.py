@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from interlock.gateway.context import CallContext, Sink
 from interlock.gateway.deciding import Decider
-from interlock.gateway.errors import DualUnavailableError
+from interlock.gateway.errors import DualOnlyError
 from interlock.gateway.finding import SessionFinder
 from interlock.gateway.ledger import Ledger, Meter
 from interlock.gateway.pinning import ToolPins
@@ -73,10 +73,8 @@ class SingleLlm:
         session_id: str | None = None
         status, error = 200, None
         try:
-            if ctx.config.arch != "single-llm":
-                raise DualUnavailableError('`"agent_arch": "dual-llm"`')
             if ctx.head.dual_only:
-                raise DualUnavailableError(f"`{ctx.head.dual_only[0]}`")
+                raise DualOnlyError(ctx.head.dual_only[0])
             rules = self._rules.of(ctx.config, ctx.key)
             session = await self._finder.session_of(ctx)
             session_id = session.id

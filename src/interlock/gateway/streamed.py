@@ -121,7 +121,8 @@ class StreamedAnswers:
         )
         final = relay.result()
         if final is not None:
-            self._responses.keep(run.ctx, run.session.id, msgspec.json.encode(final), run.target)
+            body = msgspec.json.encode(final)
+            self._responses.keep(run.ctx, run.session.id, body, run.target, run.edits.tools)
         self._write(run, sink, tail)
         sink.end()
         run.closed = True

@@ -126,10 +126,12 @@ gateway_sessions = Table(
     Column("expires_at", Instant, nullable=False),
     Column("closed", Boolean, nullable=False),
     Column("state", LargeBinary, nullable=False),
+    Column("version", BigInteger, nullable=False, server_default="1"),
     Index("ix_gateway_sessions_expires_at", "expires_at"),
     Index("ix_gateway_sessions_suffix_updated_at", "suffix", "updated_at"),
 )
-"""`suffix` is the last 12 characters of the id: all that compact tool-call ids carry of it."""
+"""`suffix` is the last 12 characters of the id: all that compact tool-call ids carry of it.
+`version` counts writes from 1, so that no process overwrites what it has not seen."""
 
 session_annotations = Table(
     "session_annotations",

@@ -64,6 +64,6 @@ class WholeAnswers:
             stop=stop,
         )
         if head.format == "responses":
-            self._responses.keep(run.ctx, run.session.id, final, run.target)
+            self._responses.keep(run.ctx, run.session.id, final, run.target, run.edits.tools)
         meter.first_byte_s = time.perf_counter() - meter.began
         sink.answer(run.session.id, final)

@@ -121,6 +121,7 @@ class IdentityAdmin:
                 "call_ids": spec.call_ids,
                 "retention": spec.retention,
                 "policy_override": spec.policy_override,
+                "approval": spec.approval,
                 "bootstrap": bootstrap,
                 "created_at": self._clock.now().timestamp(),
                 "expires_at": spec.expires_at,
@@ -433,6 +434,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "tool_pinning": ("off", "warn", "deny"),
     "call_ids": ("long", "compact"),
     "retention": ("full", "masked", "none"),
+    "approval": ("off", "ask"),
 }
 
 
@@ -456,5 +458,6 @@ def _audited(spec: KeySpec) -> dict[str, Any]:
         "call_ids": spec.call_ids,
         "retention": spec.retention,
         "policy_override": spec.policy_override,
+        "approval": spec.approval,
         "expires_at": spec.expires_at,
     }

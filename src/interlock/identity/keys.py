@@ -336,6 +336,7 @@ class KeyService:
             call_ids=row.call_ids,  # type: ignore[arg-type] # checked when it was stored
             retention=row.retention,  # type: ignore[arg-type] # checked when it was stored
             policy_override=row.policy_override,
+            approval=row.approval,  # type: ignore[arg-type] # checked when it was stored
             expires_at=row.expires_at,
         )
 

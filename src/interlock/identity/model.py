@@ -51,6 +51,8 @@ class KeyInfo:
     retention: Literal["full", "masked", "none"] = "full"
     policy_override: bool = False
     """Header policies may loosen bound ones."""
+    approval: Literal["off", "ask"] = "off"
+    """`ask`: a soft denial is put to a person, and the call waits."""
     expires_at: float | None = None
 
 
@@ -93,6 +95,7 @@ class KeySpec:
     call_ids: Literal["long", "compact"] = "long"
     retention: Literal["full", "masked", "none"] = "full"
     policy_override: bool = False
+    approval: Literal["off", "ask"] = "off"
     expires_at: float | None = None
 
 
@@ -115,6 +118,7 @@ class KeyView:
     call_ids: str
     retention: str
     policy_override: bool
+    approval: str
     created_at: float
     expires_at: float | None
     revoked_at: float | None

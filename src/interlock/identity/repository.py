@@ -43,6 +43,7 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     call_ids: str
     retention: str
     policy_override: bool
+    approval: str
     expires_at: float | None
     revoked_at: float | None
 
@@ -331,6 +332,7 @@ def _key_row(
         call_ids=row.call_ids,
         retention=row.retention,
         policy_override=row.policy_override,
+        approval=row.approval,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
     )
@@ -352,6 +354,7 @@ def _key_view(row: Row[Any]) -> KeyView:
         call_ids=row.call_ids,
         retention=row.retention,
         policy_override=row.policy_override,
+        approval=row.approval,
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

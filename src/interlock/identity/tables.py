@@ -82,6 +82,7 @@ gateway_keys = Table(
     Column("call_ids", String(8), nullable=False),
     Column("retention", String(8), nullable=False),
     Column("policy_override", Boolean, nullable=False),
+    Column("approval", String(8), nullable=False, server_default="off"),
     Column("bootstrap", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("expires_at", Instant),

@@ -128,27 +128,37 @@ class CompiledPolicy:
         return [dict(entry) for entry in self.decide(call, session).shadow]
 
     def _decide_worlds(self, call: ToolCall, session: Session, trace: bool) -> Decision:
-        decision = self._main.decide(call, call.labels, session, trace=trace)
+        decision = ruling = self._main.decide(call, call.labels, session, trace=trace)
+        denied, errors = decision.denied, decision.errors
         sessions: dict[str, Labels] = {}
         arguments: dict[str, Mapping[str, Labels]] = {}
         shadow: list[dict[str, str | None]] = []
         for name, engine in self._worlds(call, session.labels):
             labels, other = _view(call, session, name)
-            seen = engine.decide(call, labels, other, trace=trace)
+            seen = engine.decide(_controlled(call, name), labels, other, trace=trace)
             sessions[name], arguments[name] = seen.session.labels, seen.labels
-            if name == _BOUND:
-                decision = _stricter(decision, seen)
-            else:
+            if name != _BOUND:
                 rule = None if seen.rule is None else seen.rule.policy
                 policy = name.removeprefix(_WATCH)
                 shadow.append({"policy": policy, "verdict": seen.verdict.value, "rule": rule})
-        return replace(
-            decision,
-            session=Session(
-                labels=decision.session.labels.with_worlds(sessions), value=session.value
-            ),
+            elif seen.verdict.strictness > decision.verdict.strictness:
+                # The stricter one rules, and what led to it comes first.
+                ruling = seen
+                denied = [*seen.denied, *(rule for rule in denied if rule not in seen.denied)]
+                errors = [*seen.errors, *(text for text in errors if text not in seen.errors)]
+        return Decision(
+            verdict=ruling.verdict,
+            tool=decision.tool,
+            rule=ruling.rule,
+            reason=ruling.reason,
+            denied=denied,
+            allowed=decision.allowed,
+            session=_with_worlds(decision.session, sessions, session.value),
             labels=_join_arguments(decision.labels, arguments),
             shadow=shadow,
+            rules=decision.rules,
+            origins=decision.origins,
+            errors=errors,
         )
 
     def _result_worlds(
@@ -163,7 +173,12 @@ class CompiledPolicy:
         for name, engine in self._worlds(call, session.labels, initial):
             labels, other = _view(call, session, name)
             seen = engine.result(
-                call, value, initial.world(name), labels, other, non_executable=external
+                _controlled(call, name),
+                value,
+                initial.world(name),
+                labels,
+                other,
+                non_executable=external,
             )
             results[name], sessions[name] = seen.labels, seen.session.labels
             arguments[name] = seen.args
@@ -282,26 +297,29 @@ def _have_worlds(labels: Mapping[str, Labels]) -> bool:
 
 def _view(call: ToolCall, session: Session, name: str) -> tuple[dict[str, Labels], Session]:
     labels = {argument: held.world(name) for argument, held in call.labels.items()}
-    return labels, Session(labels=session.labels.world(name), value=session.value)
+    held = session.labels.world(name)
+    if held is session.labels:
+        return labels, session
+    return labels, Session(labels=held, value=session.value)
 
 
-def _stricter(one: Decision, other: Decision) -> Decision:
-    """`one`, unless `other` is stricter: then with the other's verdict and what led to it."""
-    if other.verdict.strictness <= one.verdict.strictness:
-        return one
-    return replace(
-        one,
-        verdict=other.verdict,
-        rule=other.rule,
-        reason=other.reason,
-        denied=[*other.denied, *(rule for rule in one.denied if rule not in other.denied)],
-        errors=[*other.errors, *(text for text in one.errors if text not in other.errors)],
-    )
+def _with_worlds(session: Session, worlds: Mapping[str, Labels], value: object) -> Session:
+    labels = session.labels.with_worlds(worlds)
+    if labels is session.labels and value is session.value:
+        return session
+    return Session(labels=labels, value=value)
+
+
+def _controlled(call: ToolCall, name: str) -> ToolCall:
+    """The call with the labels of its control as that world sees them."""
+    return replace(call, control=call.control.world(name)) if call.control.worlds else call
 
 
 def _join_arguments(
     main: Mapping[str, Labels], worlds: Mapping[str, Mapping[str, Labels]]
 ) -> Mapping[str, Labels]:
+    if not main and not any(worlds.values()):
+        return main
     names = {*main, *(name for labels in worlds.values() for name in labels)}
     empty = Labels()
     return {

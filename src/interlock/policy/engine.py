@@ -120,7 +120,13 @@ class Engine:
             Exception: nothing of the policy's own; a caller treats any as a denial.
         """
         plan = self._plans.get(call.tool) or self._plan(call.tool)
-        frame = Frame(call.args, labels, session.labels, session_value=session.value)
+        frame = Frame(
+            call.args,
+            labels,
+            session.labels,
+            session_value=session.value,
+            control=call.control,
+        )
         for step in plan.before:
             step(frame)
         if frame.session is not session.labels:
@@ -172,6 +178,7 @@ class Engine:
             session_value=session.value,
             result=initial,
             value=value,
+            control=call.control,
         )
         for step in plan.result:
             step(frame)

@@ -23,8 +23,8 @@ class Wrapped:
 
 
 def initial_labels(call: ToolCall) -> Labels:
-    """The merge of all arguments' labels; the default labels of a call without arguments."""
-    merged: Labels | None = None
+    """The merge of all arguments' labels and of what decided that the call is made."""
+    merged: Labels | None = None if call.control is DEFAULT_LABELS else call.control
     for name in call.args:
         labels = call.labels.get(name, DEFAULT_LABELS)
         merged = labels if merged is None else merged.merge(labels)

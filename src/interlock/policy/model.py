@@ -244,7 +244,7 @@ class Labels:
         return Labels(self.tags, self.producers, self.consumers, kept)
 
     def _same(self, other: "Labels") -> bool:
-        return (
+        return other is self or (
             self.tags == other.tags
             and self.producers == other.producers
             and self.consumers == other.consumers
@@ -332,6 +332,8 @@ class ToolCall:
     args: Mapping[str, Any]
     labels: Mapping[str, Labels] = field(default_factory=dict)
     """Missing names have `DEFAULT_LABELS`."""
+    control: Labels = DEFAULT_LABELS
+    """Of the conditions that decided that the call is made (11.9, strict); `@args` includes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -106,7 +106,7 @@ class Attempt:
                 lines + turn.key.line,
                 body,
                 streaming=request.stream,
-                deadline=request.started + lane.provider.settings.timeouts.total_s,
+                deadline=request.started + lane.total_s,
             )
         except TransportError as fault:
             return self._broken(turn, fault)

@@ -114,10 +114,13 @@ class Reply(Protocol):
     """
 
     status: int
-    headers: Mapping[str, str]
-    """Lower-case names."""
     target: Target
     attempts: int
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers, lower-case names."""
+        ...
 
     async def read(self) -> bytes:
         """The whole body. Raises UpstreamError: truncated, too large, idle time-out."""

@@ -82,7 +82,7 @@ class _Push:
 class UpstreamReply:
     """See `model.Reply`."""
 
-    __slots__ = ("_exchange", "_key", "_limit", "_more", "attempts", "headers", "status", "target")
+    __slots__ = ("_exchange", "_key", "_limit", "_more", "attempts", "status", "target")
 
     def __init__(  # noqa: PLR0917 - made in one place, for every answer
         self,
@@ -99,9 +99,13 @@ class UpstreamReply:
         self._exchange = exchange
         self._limit = limit
         self.status = exchange.status
-        self.headers: Mapping[str, str] = HeaderView(exchange.raw)
         self.target = target
         self.attempts = attempts
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """See `model.Reply.headers`."""
+        return HeaderView(self._exchange.raw)
 
     async def read(self) -> bytes:
         """See `model.Reply.read`."""

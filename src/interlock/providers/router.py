@@ -35,6 +35,7 @@ from interlock.providers.wire.exchange import FormatName
 __all__ = ["Observer", "Router"]
 
 _MAX_LANES = 2048
+_NEVER = float("inf")
 _RESERVED = frozenset(
     {
         "accept-encoding",
@@ -178,8 +179,11 @@ class Router:
         self, request: Request, pairs: list[tuple[Lane, Target]]
     ) -> Reply | UpstreamError:
         """Tries the deployments of one group; the last error when none served."""
-        rule = max((lane.provider.settings.retries for lane, _ in pairs), key=_attempts)
-        left = rule.attempts + sum(min(len(lane.provider.keys.keys), 4) for lane, _ in pairs)
+        rule = pairs[0][0].provider.settings.retries
+        left = rule.attempts + pairs[0][0].keys
+        if len(pairs) > 1:
+            rule = max((lane.provider.settings.retries for lane, _ in pairs), key=_attempts)
+            left = rule.attempts + sum(lane.keys for lane, _ in pairs)
         rounds = 0
         asked_s = 0.0
         tried: set[Lane] = set()
@@ -194,7 +198,7 @@ class Router:
                 rounds += 1
                 asked_s = 0.0
                 tried.clear()
-                await self._sleep(pause_s)
+                await self._pause(pause_s)
                 continue
             left -= 1
             outcome = await self._attempt.run(request, turn)
@@ -217,9 +221,9 @@ class Router:
         """A deployment that can serve now, by weight; else seconds until one could."""
         now = self._now()
         ready: list[Turn] = []
-        wait_s = float("inf")
+        wait_s = _NEVER
         for lane, target in pairs:
-            if now - request.started >= lane.provider.settings.timeouts.total_s:
+            if now - request.started >= lane.total_s:
                 continue
             lane_wait_s = lane.breaker.wait_s(now)
             key = request.byok
@@ -246,12 +250,21 @@ class Router:
                 return turn, 0.0
         return ready[-1], 0.0
 
+    async def _pause(self, pause_s: float) -> None:
+        """Waits at least that long: timers of an event loop may fire a moment early.
+
+        Who asked us to wait is not ready before, and would be counted as unable to serve.
+        """
+        until = self._now() + pause_s
+        while (left_s := until - self._now()) > 0.0:
+            await self._sleep(left_s)
+
     def _backoff_s(self, rule: RetrySettings, rounds: int) -> float:
         """Full jitter: anything between nothing and the exponential bound."""
         return self._draw() * min(rule.base_s * 2.0**rounds, rule.max_s)
 
     def _late(self, request: Request, pairs: list[tuple[Lane, Target]], pause_s: float) -> bool:
-        total_s = max(lane.provider.settings.timeouts.total_s for lane, _ in pairs)
+        total_s = max(lane.total_s for lane, _ in pairs)
         return self._now() + pause_s - request.started >= total_s
 
     def _lane(self, target: Target) -> Lane:
@@ -293,7 +306,7 @@ def _unavailable(
     pairs: list[tuple[Lane, Target]], wait_s: float, request: Request
 ) -> UpstreamError:
     """Nothing was sent: why, and when it may be worth asking again."""
-    retry_after_s = None if wait_s == float("inf") else wait_s
+    retry_after_s = None if wait_s == _NEVER else wait_s
     target = pairs[0][1]
     name = target.provider
     lanes = [lane for lane, _ in pairs]

@@ -20,6 +20,7 @@ from interlock.providers.wire.exchange import FormatName
 __all__ = ["Lane", "Provider"]
 
 _FIXED = (("accept-encoding", "identity"),)
+_KEYS_TRIED = 4
 _SECRET_LENGTH = 12
 """A configured header value of that length may well be a token."""
 _AGENT = f"interlock/{__version__}"
@@ -115,13 +116,17 @@ class Provider:
 class Lane:
     """The state of one deployment, shared by every route that leads to it."""
 
-    __slots__ = ("_prepared", "breaker", "key", "model", "provider")
+    __slots__ = ("_prepared", "breaker", "key", "keys", "model", "provider", "total_s")
 
     def __init__(self, provider: Provider, target: Target) -> None:
         self.provider = provider
         self.model = target.model
         self.key = target.key
         self.breaker = Breaker(provider.settings.breaker)
+        self.total_s = provider.settings.timeouts.total_s
+        """Time allowed from the first attempt to the end of the answer."""
+        self.keys = min(len(provider.keys.keys), _KEYS_TRIED)
+        """How many more attempts its keys are good for."""
         self._prepared: dict[tuple[Operation, FormatName, frozenset[str]], Prepared | None] = {}
 
     def prepared(

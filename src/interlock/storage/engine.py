@@ -213,7 +213,7 @@ def unreachable() -> Iterator[None]:
             raise StoreDamagedError from error
         if not _is_outage(error):
             raise
-        raise StoreUnavailable from error
+        raise StoreUnavailable(reason=_said(error)) from error
     except PoolTimeoutError as error:
         raise StoreUnavailable from error
 
@@ -221,6 +221,12 @@ def unreachable() -> Iterator[None]:
 def _is_damage(error: DBAPIError) -> bool:
     name = getattr(error.orig, "sqlite_errorname", "") or ""
     return name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
+def _said(error: DBAPIError) -> str:
+    """The driver's own words, in one line and without SQL."""
+    first, _, _ = str(error.orig).strip().partition("\n")
+    return first
 
 
 def _is_outage(error: DBAPIError) -> bool:
@@ -277,4 +283,7 @@ def _configure_sqlite(engine: Engine) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         write = connection.get_execution_options().get(_WRITE, False)
+        if write:
+            # Who waits for a commit may rely on it, also after a power cut.
+            connection.exec_driver_sql("PRAGMA synchronous=FULL")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -20,8 +20,12 @@ class StoreUnavailable(InterlockError):  # noqa: N818 - a condition, named as ca
     kind: ClassVar[ErrorKind] = ErrorKind.UNAVAILABLE
     code: ClassVar[str] = "store_unavailable"
 
-    def __init__(self, message: str = "the store does not answer at the moment") -> None:
+    def __init__(
+        self, message: str = "the store does not answer at the moment", *, reason: str = ""
+    ) -> None:
         super().__init__(message, hint="try again in a moment", retry_after_s=1.0)
+        self.reason = reason
+        """What the driver said: for operators, never for callers, since it names the host."""
 
 
 class StoreDamagedError(StoreUnavailable):

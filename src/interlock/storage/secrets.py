@@ -56,14 +56,21 @@ class SecretBox:
         """The box of a server: `configured` wins, else the key file, made when missing.
 
         Raises:
-            SecretKeyError: the file can be read by others, or the key is too short.
+            SecretKeyError: the file cannot be made or can be read by others, or the key is too
+                short.
         """
         if configured is not None:
             return cls(configured)
         path = data_dir / KEY_FILE
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            _create_key(path)
+        try:
+            data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.exists():
+                _create_key(path)
+        except OSError as error:
+            raise SecretKeyError(
+                f"`{path}` cannot be made: {error.strerror}",
+                hint="name a directory this user may write to with `--data`",
+            ) from error
         return cls(_read_key(path))
 
     def derive(self, purpose: str) -> bytes:

@@ -9,14 +9,17 @@ Decision record: docs/decisions/0002-http-server.md.
 Limits hold for both kinds of request: size of one header, of all headers, of the
 body, and the time a request may take to arrive. A refused request gets the handler's
 own error body, then the connection is drained for a moment and closed.
+
+A body that does not arrive together with its headers is collected only once the handler
+has admitted its sender: until then at most one read of the socket is held.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -24,17 +27,31 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 from uvicorn.server import ServerState
 
-__all__ = ["HotHandler", "HotRequest", "HttpLimits", "Refusal", "hot_protocol", "sweep"]
+from interlock.web.hot_request import HotHead, HotRequest
+from interlock.web.known_head import KnownHead
+
+__all__ = [
+    "HotHandler",
+    "HotRequest",
+    "HttpLimits",
+    "Refusal",
+    "Rejection",
+    "hot_protocol",
+    "sweep",
+]
 
 Refusal = Literal[
     "bad_request", "headers_too_large", "body_too_large", "timeout", "incomplete", "overloaded"
 ]
 
 _LINGER_S = 2.0
+_DRAIN_S = 10.0
+"""A client that is still sending a body nobody wants gets this long to hear so."""
 _AHEAD_BYTES = 1 << 20
 """Of requests sent before the answer to an earlier one; more stays in the network."""
 _LENGTH_SIZE = len(b"content-length")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_JSON = b"content-type: application/json\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +68,16 @@ class HttpLimits:
     """How long a client may leave everything unread that was sent to it."""
 
 
+class Rejection(NamedTuple):
+    """The answer to a request whose body is not wanted."""
+
+    status: int
+    headers: bytes
+    """Complete lines, each ending in CRLF."""
+    body: bytes
+    linger_s: float = _DRAIN_S
+
+
 class HotHandler(Protocol):
     """What serves the hot routes."""
 
@@ -58,7 +85,16 @@ class HotHandler(Protocol):
         """The route of a hot request, None to leave it to the ASGI app. Must not raise."""
         ...
 
-    async def serve(self, request: "HotRequest", route: object) -> None:
+    def admit(
+        self, request: HotRequest, route: object
+    ) -> Awaitable[Rejection | None] | Rejection | None:
+        """Whether the body of a request whose headers are there may be collected.
+
+        None: yes. An awaitable: reading stops until it is done. Neither may raise.
+        """
+        ...
+
+    async def serve(self, request: HotRequest, route: object) -> None:
         """Answers the request. Cancelled when the client goes away."""
         ...
 
@@ -67,150 +103,16 @@ class HotHandler(Protocol):
         ...
 
 
-class _Nothing:
-    """Stands in for the event that ASGI cycles wait on."""
+class _Door:
+    """Whether the rest of a body may come in; only for bodies that came in pieces."""
 
-    def set(self) -> None:
-        """Nobody waits."""
+    __slots__ = ("cycle", "expects", "open")
 
-
-_NOTHING = _Nothing()
-
-
-class HotRequest:
-    """One hot request and the way to answer it.
-
-    `headers` are (lower-case name, value) pairs as received, `body` is complete when
-    `serve` runs. Answer with `respond`, or with `start_stream`, `write`, `end_stream`.
-    """
-
-    __slots__ = (
-        "_begun",
-        "_chunked",
-        "_parts",
-        "_protocol",
-        "body",
-        "body_done",
-        "disconnected",
-        "flow",
-        "headers",
-        "keep_alive",
-        "last_write",
-        "message_event",
-        "method",
-        "more_body",
-        "response_complete",
-        "response_started",
-        "route",
-        "size",
-        "task",
-        "transport",
-        "url",
-    )
-
-    def __init__(
-        self,
-        protocol: "HotProtocol",
-        *,
-        method: bytes,
-        url: bytes,
-        headers: list[tuple[bytes, bytes]],
-        route: object,
-        keep_alive: bool,
-        http10: bool,
-    ) -> None:
-        self._protocol = protocol
-        self._parts: list[bytes] = []
-        self._begun = False
-        self._chunked = not http10
-        self.transport: asyncio.Transport = protocol.transport
-        self.flow: FlowControl = protocol.flow
-        self.method = method
-        self.url = url
-        self.headers = headers
-        self.route = route
-        self.keep_alive = keep_alive
-        self.body = b""
-        self.size = 0
-        self.body_done = False
-        self.more_body = True
-        self.disconnected = False
-        self.response_started = False
-        self.response_complete = False
-        self.task: asyncio.Task[None] | None = None
-        self.message_event = _NOTHING
-        self.last_write = 0.0
-
-    @property
-    def peer(self) -> str:
-        """Address of the other end, for logs."""
-        client = self._protocol.client
-        return client[0] if client else ""
-
-    def respond(self, status: int, headers: bytes, body: bytes) -> None:
-        """Sends a whole answer. `headers` are complete lines, each ending in CRLF."""
-        if self.disconnected:
-            return
-        self.response_started = self.response_complete = True
-        tail = b"" if self.keep_alive else b"connection: close\r\n"
-        self.transport.write(
-            b"%b%b%b%bcontent-length: %d\r\n\r\n%b"
-            % (STATUS_LINE[status], self._protocol.common_headers(), headers, tail, len(body), body)
-        )
-        self._finished()
-
-    def start_stream(self, status: int, headers: bytes) -> None:
-        """Sends the head of a streamed answer."""
-        if self.disconnected:
-            return
-        self.response_started = True
-        if not self._chunked:
-            self.keep_alive = False
-        framing = b"transfer-encoding: chunked\r\n" if self._chunked else b""
-        tail = b"" if self.keep_alive else b"connection: close\r\n"
-        self.transport.write(
-            b"%b%b%b%b%b\r\n"
-            % (STATUS_LINE[status], self._protocol.common_headers(), headers, framing, tail)
-        )
-
-    def write(self, data: bytes) -> None:
-        """Sends a piece of a streamed answer; never blocks, see `drain`."""
-        if self.disconnected or not data:
-            return
-        self.last_write = self._protocol.loop.time()
-        if self._chunked:
-            self.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
-        else:
-            self.transport.write(data)
-
-    @property
-    def must_drain(self) -> bool:
-        """The client reads slower than we write: `await drain()` before more."""
-        return self.flow.write_paused
-
-    async def drain(self) -> None:
-        """Waits until the transport's buffer is small again."""
-        await self.flow.drain()
-
-    def end_stream(self) -> None:
-        """Ends a streamed answer."""
-        if self.disconnected:
-            return
-        self.response_complete = True
-        if self._chunked:
-            self.transport.write(b"0\r\n\r\n")
-        self._finished()
-
-    def abort(self) -> None:
-        """Breaks the connection: the client must not take what it got for an answer."""
-        self.response_complete = True
-        if not self.transport.is_closing():
-            self.transport.abort()
-
-    def _finished(self) -> None:
-        if not self.keep_alive:
-            self.transport.close()
-        self._protocol.on_response_complete()
+    def __init__(self, cycle: HotRequest, *, expects: bool) -> None:
+        self.cycle = cycle
+        self.expects = expects
+        """The client waits to be told to go on."""
+        self.open = False
 
 
 class HotProtocol(HttpToolsProtocol):
@@ -237,9 +139,15 @@ class HotProtocol(HttpToolsProtocol):
         self.running: HotRequest | None = None
         """The request whose task was started last; `cycle` may be one waiting behind it."""
         self.ahead = 0
-        self._late: Refusal | None = None
+        self._door: _Door | None = None
+        self._late: Rejection | None = None
         """To be said after the answers to the requests before it."""
         self._common: tuple[object, bytes] = (None, b"")
+        self._between = True
+        """Nothing of the next request has come yet."""
+        self._fresh: bytes | None = None
+        """What is being parsed, if it begins with a request."""
+        self._known: KnownHead | None = None
 
     def common_headers(self) -> bytes:
         """The server's own headers (`date`), as header lines."""
@@ -264,8 +172,12 @@ class HotProtocol(HttpToolsProtocol):
         for cycle in (self.running, self.cycle, *waiting):
             if isinstance(cycle, HotRequest):
                 cycle.disconnected = True
-                if cycle.task is not None and not cycle.task.done():
-                    cycle.task.cancel()
+                task = cycle.task
+                if task is not None and not task.done():
+                    task.cancel()
+                    if not cycle.begun:
+                        # It never runs, so it cannot do this itself.
+                        self.tasks.discard(task)
 
     def pause_writing(self) -> None:
         """The client does not keep up; notes since when, for `sweep`."""
@@ -288,12 +200,22 @@ class HotProtocol(HttpToolsProtocol):
         """Feeds the parser; nothing is parsed once a request was refused."""
         if self.refused:
             return
+        if self._between:
+            known = self._known
+            body = known.body_of(data) if known is not None else None
+            if known is not None and body is not None and self._again(known.head, body):
+                return
+            self._fresh = data
         if self.in_headers:
             self.header_size += len(data)
             if self.header_size > 2 * self.limits.headers_bytes:
                 self.refuse("headers_too_large")
                 return
         super().data_received(data)
+        self._fresh = None
+        cycle = self.cycle
+        if isinstance(cycle, HotRequest) and not (cycle.body_done or self.refused):
+            self._admit(cycle)
         if self.pipeline:
             # As long as there is room we read on, because only so do we hear the client leave.
             self.ahead += len(data)
@@ -307,28 +229,29 @@ class HotProtocol(HttpToolsProtocol):
             self.refuse("bad_request")
 
     def refuse(self, reason: Refusal) -> None:
-        """Answers what cannot be read, stops reading, closes after a moment.
+        """Answers what cannot be read, stops reading, closes after a moment."""
+        status, body = self.handler.refuse(reason)
+        self._turn_away(Rejection(status, _JSON, body, _LINGER_S))
 
-        Requests before it that were complete are answered first.
-        """
+    def _turn_away(self, rejection: Rejection) -> None:
+        """Says so, stops reading, closes; requests before it that were complete come first."""
         self.refused = True
         if self.transport.is_closing():
             return
         running = self.running
         if running is not None and not running.response_complete:
-            self._late = reason
+            self._late = rejection
             return
-        status, body = self.handler.refuse(reason)
+        status, headers, body, linger_s = rejection
         cycle = self.cycle
         if cycle is None or not cycle.response_started or cycle.response_complete:
             self.transport.write(
-                b"%b%bcontent-type: application/json\r\nconnection: close\r\n"
-                b"content-length: %d\r\n\r\n%b"
-                % (STATUS_LINE[status], self.common_headers(), len(body), body)
+                b"%b%b%bconnection: close\r\ncontent-length: %d\r\n\r\n%b"
+                % (STATUS_LINE[status], self.common_headers(), headers, len(body), body)
             )
         if isinstance(cycle, HotRequest):
             cycle.response_complete = True
-        self.loop.call_later(_LINGER_S, self.transport.close)
+        self.loop.call_later(linger_s, self.transport.close)
 
     def on_response_complete(self) -> None:
         """Starts the next request that waits, or says what was wrong with it."""
@@ -343,7 +266,7 @@ class HotProtocol(HttpToolsProtocol):
             return
         self._late = None
         self.pipeline.clear()
-        self.refuse(late)
+        self._turn_away(late)
 
     # parser events
 
@@ -355,6 +278,7 @@ class HotProtocol(HttpToolsProtocol):
         self.header_size = 0
         self.body_size = 0
         self.in_headers = True
+        self._between = False
         self.began = self.loop.time()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -387,17 +311,12 @@ class HotProtocol(HttpToolsProtocol):
             self.refuse("overloaded")
             return
         http10 = self.parser.get_http_version() == "1.0"
-        cycle = HotRequest(
-            self,
-            method=method,
-            url=self.url,
-            headers=self.headers,
-            route=route,
-            keep_alive=not http10 and self.parser.should_keep_alive(),
-            http10=http10,
-        )
-        if self.expect_100_continue:
-            self.transport.write(_CONTINUE)
+        head = HotHead(method, self.url, self.headers, route)
+        keep_alive = not http10 and self.parser.should_keep_alive()
+        cycle = HotRequest(self, head, keep_alive=keep_alive, http10=http10)
+        fresh, self._fresh = self._fresh, None
+        if fresh is not None and keep_alive:
+            self._known = KnownHead.of(fresh, head, body_limit=self.limits.body_bytes)
         previous = self.cycle
         self.cycle = cycle  # type: ignore[assignment]
         if previous is None or previous.response_complete:
@@ -422,6 +341,7 @@ class HotProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is complete."""
         self.began = None
+        self._between = True
         if self.refused:
             return
         cycle = self.cycle
@@ -433,8 +353,24 @@ class HotProtocol(HttpToolsProtocol):
         cycle._parts = []
         cycle.more_body = False
         cycle.body_done = True
-        if cycle._begun:
+        if cycle._due:
             self._launch(cycle)
+
+    def _again(self, head: HotHead, body: bytes) -> bool:
+        """A whole request with a head that is known; False: it must be parsed after all."""
+        previous = self.cycle
+        if previous is not None and not previous.response_complete:
+            return False
+        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency:
+            return False
+        self._unset_keepalive_if_required()
+        cycle = HotRequest(self, head, keep_alive=True, http10=False)
+        cycle.body = body
+        cycle.more_body = False
+        cycle.body_done = cycle._due = True
+        self.cycle = cycle  # type: ignore[assignment]
+        self._launch(cycle)
+        return True
 
     def _to_asgi(self) -> None:
         url, headers, expects = self.url, self.headers, self.expect_100_continue
@@ -448,20 +384,63 @@ class HotProtocol(HttpToolsProtocol):
         if not isinstance(cycle, HotRequest):
             super()._start_asgi_task(cycle, app)
             return
-        cycle._begun = True
+        cycle._due = True
         if cycle.body_done:
             self._launch(cycle)
+        else:
+            self._continue(cycle)
+
+    def _admit(self, cycle: HotRequest) -> None:
+        """Asks once whether a body may be collected; until then nothing more of it is read."""
+        door = self._door
+        if door is not None and door.cycle is cycle:
+            if not door.open:
+                self.flow.pause_reading()
+            return
+        door = self._door = _Door(cycle, expects=self.expect_100_continue)
+        answer = self.handler.admit(cycle, cycle.head.route)
+        if answer is None:
+            door.open = True
+            self._continue(cycle)
+        elif isinstance(answer, Rejection):
+            self._turn_away(answer)
+        else:
+            self.flow.pause_reading()
+            task = self.loop.create_task(self._await_admission(door, answer))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _await_admission(self, door: _Door, answer: Awaitable[Rejection | None]) -> None:
+        rejection = await answer
+        cycle = door.cycle
+        if cycle.disconnected or self.refused:
+            return
+        if rejection is not None and not cycle.body_done:
+            self._turn_away(rejection)
+        else:
+            door.open = True
+            self._continue(cycle)
+        self.flow.resume_reading()
+
+    def _continue(self, cycle: HotRequest) -> None:
+        """Lets a client that waits for it send the body, once its turn has come."""
+        door = self._door
+        if door is None or door.cycle is not cycle or not (door.open and door.expects):
+            return
+        if cycle._due and not cycle.body_done:
+            door.expects = False
+            self.transport.write(_CONTINUE)
 
     def _launch(self, cycle: HotRequest) -> None:
         task = self.loop.create_task(self._serve(cycle))
         cycle.task = task
         self.running = cycle
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
     async def _serve(self, cycle: HotRequest) -> None:
+        cycle.begun = True
         try:
-            await self.handler.serve(cycle, cycle.route)
+            await self.handler.serve(cycle, cycle.head.route)
         except asyncio.CancelledError:
             if not cycle.disconnected and not self.refused:
                 cycle.abort()
@@ -469,6 +448,8 @@ class HotProtocol(HttpToolsProtocol):
         finally:
             if not cycle.response_complete and not cycle.disconnected:
                 cycle.abort()
+            if cycle.task is not None:
+                self.tasks.discard(cycle.task)
 
 
 def hot_protocol(handler: HotHandler, limits: HttpLimits) -> type[HotProtocol]:

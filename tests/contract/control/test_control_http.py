@@ -33,6 +33,16 @@ async def browsers(
         yield gateway
 
 
+@pytest.fixture(scope="module")
+async def narrow(
+    anyio_backend: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Gateway]:
+    """A gateway whose provider may be asked for two models only."""
+    toml = '[providers.demo]\nmodels = ["demo", "spare"]\n'
+    async with running_gateway(tmp_path_factory.mktemp("narrow"), toml=toml) as gateway:
+        yield gateway
+
+
 def text_of(suffix: str, body: Any) -> str:
     if suffix == "chat/completions":
         return str(body["choices"][0]["message"]["content"])
@@ -61,6 +71,35 @@ async def test_every_endpoint_provider_and_format_is_served(
     assert text_of(suffix, answer.json()) == "ECHO hello"
     assert answer.headers["x-session-id"]
     assert answer.headers["x-request-id"].startswith("req_")
+
+
+@requirement("control.models.allow-list")
+@pytest.mark.parametrize("suffix", list(BODIES))
+@pytest.mark.parametrize("model", ["demo", "demo,spare", "spare , demo"])
+async def test_models_of_the_allow_list_may_be_asked_for(
+    narrow: Gateway, suffix: str, model: str
+) -> None:
+    answer = await narrow.post(
+        f"/control/chat/demo/v1/{suffix}", {**BODIES[suffix], "model": model}
+    )
+
+    assert answer.status_code == 200
+
+
+@requirement("control.models.allow-list")
+@pytest.mark.parametrize("suffix", list(BODIES))
+@pytest.mark.parametrize("model", ["other", "demo,other", "other,demo", "Demo"])
+async def test_a_model_outside_of_the_allow_list_is_named(
+    narrow: Gateway, suffix: str, model: str
+) -> None:
+    answer = await narrow.post(
+        f"/control/chat/demo/v1/{suffix}", {**BODIES[suffix], "model": model}
+    )
+
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["code"] == "model_not_allowed"
+    assert ("Demo" if model == "Demo" else "other") in error["message"]
 
 
 @requirement("control.paths.default-provider")

@@ -4,6 +4,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -275,6 +276,76 @@ async def test_a_new_message_abandons_calls_that_were_not_answered(talk: Talk) -
         second = await dialogue.say("never mind")
 
     assert (second.session_id, second.text) == (first.session_id, "ECHO never mind")
+
+
+TWO = "CALL read_inbox {}\nCALL read_inbox {}"
+
+
+@requirement("control.turns.partial-results")
+async def test_results_of_some_calls_are_refused_and_the_missing_ones_named(talk: Talk) -> None:
+    async with talk(tools=(READ, SEND), headers=dict(LABELLED)) as dialogue:
+        first = await dialogue.say(TWO)
+        answered, missing = (call.id for call in first.calls)
+        history = list(dialogue.history)
+        status, code, message = await refused(dialogue.results({answered: "nothing new"}))
+        dialogue.history[:] = history
+        whole = await dialogue.results({answered: "nothing new", missing: "either"})
+
+    assert (status, code) == (400, "missing_tool_results")
+    assert missing in message
+    assert answered not in message
+    assert whole.text.startswith("RESULT")
+
+
+@requirement("control.turns.partial-results")
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_calls_of_a_stored_response_must_all_be_answered(
+    site: Site, stream: bool
+) -> None:
+    async with Dialogue(
+        base_url=site.base_url,
+        key=site.key,
+        style=("responses", stream),
+        tools=(READ,),
+        chained=True,
+    ) as dialogue:
+        first = await dialogue.say(TWO)
+        answered, missing = (call.id for call in first.calls)
+        status, code, message = await refused(dialogue.results({answered: "nothing new"}))
+        dialogue.history.clear()
+        whole = await dialogue.results({answered: "nothing new", missing: "either"})
+
+    assert (status, code) == (400, "missing_tool_results")
+    assert missing in message
+    assert whole.text.startswith("RESULT")
+
+
+@requirement("control.turns.partial-results")
+async def test_some_results_and_a_new_message_are_left_to_the_provider(
+    site: Site, talk: Talk
+) -> None:
+    async with talk(tools=(READ,), provider="openai") as dialogue:
+        first = await dialogue.say(TWO)
+        asked = len(site.upstream.asked)
+        with suppress(openai.APIStatusError, anthropic.APIStatusError):
+            await dialogue.results({first.calls[0].id: "x"}, then="never mind")
+
+    assert len(site.upstream.asked) == asked + 1
+
+
+@requirement("control.turns.partial-results")
+async def test_calls_that_are_not_ours_are_left_to_the_provider(site: Site, talk: Talk) -> None:
+    async with talk(tools=(READ,), provider="openai") as dialogue:
+        first = await dialogue.say(TWO)
+        text = json.dumps(dialogue.history)
+        for number, call in enumerate(first.calls):
+            text = text.replace(call.id, f"call_{number}")
+        dialogue.history[:] = json.loads(text)
+        asked = len(site.upstream.asked)
+        with suppress(openai.APIStatusError, anthropic.APIStatusError):
+            await dialogue.results({"call_0": "foreign"})
+
+    assert len(site.upstream.asked) == asked + 1
 
 
 @requirement("control.turns.limit")

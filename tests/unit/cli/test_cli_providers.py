@@ -170,7 +170,7 @@ def test_an_unconfigured_provider_fails_and_an_unknown_one_is_a_usage_error() ->
 
     assert run("test", "openai")[0] == 1
     code, text = run("test", "nobody")
-    assert (code, "does not exist" in text) == (2, True)
+    assert (code, "error: no provider" in text) == (2, True)
 
 
 def test_wrong_settings_are_reported_not_raised() -> None:

@@ -1,5 +1,6 @@
 """What a new user meets first."""
 
+import socket
 import stat
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from interlock.app_settings import AppSettings
 from interlock.app_store import migrate_store, open_store
 from interlock.cli.main import app
 from interlock.gateway.errors import DualUnavailableError
+from interlock.web.listening import open_sockets
 
 
 def test_the_command_line_knows_its_version() -> None:
@@ -30,6 +32,8 @@ def test_every_command_has_a_help_text_and_every_option_a_word_about_it() -> Non
         for item in getattr(command, "params", []):
             if not item.help and item.metavar is None and item.name not in {"help", "limit"}:
                 silent.append(f"{path} {item.name}")
+        if not children and "Examples:" not in str(getattr(command, "help", "")):
+            silent.append(f"{path}: examples")
         for name, child in children.items():
             walk(f"{path} {name}", child)
 
@@ -57,3 +61,60 @@ def test_a_new_database_directory_is_for_its_owner_alone(tmp_path: Path) -> None
 def test_advice_on_dual_llm_is_given_only_where_it_helps() -> None:
     assert DualUnavailableError('`"agent_arch": "dual-llm"`').hint
     assert DualUnavailableError("policy generation").hint is None
+
+
+def test_a_port_that_is_taken_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        data = tmp_path / "data"
+        done = CliRunner().invoke(app, ["serve", "--port", str(port), "--data", str(data)])
+
+    assert done.exit_code == 2
+    assert done.stderr.startswith(
+        f"error: cannot listen on 127.0.0.1 port {port}: address already in use\nhint: "
+    )
+    # The administrator's password is shown once: not by a server that could not start.
+    assert not data.exists()
+
+
+def test_an_address_of_another_machine_is_named(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        app, ["serve", "--host", "192.0.2.1", "--port", "0", "--data", str(tmp_path)]
+    )
+
+    assert done.exit_code == 2
+    assert "cannot listen on 192.0.2.1 port 0: cannot assign requested address" in done.stderr
+
+
+def test_a_host_with_several_addresses_has_one_port() -> None:
+    opened = open_sockets("localhost", 0)
+    try:
+        assert len({one.getsockname()[1] for one in opened}) == 1
+    finally:
+        for one in opened:
+            one.close()
+
+
+def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    data = tmp_path / "file" / "data"
+    done = CliRunner().invoke(
+        app, ["serve", "--port", "0", "--data", str(data), "--config", str(tmp_path / "file")]
+    )
+
+    assert done.exit_code == 1
+    assert f"`{data / 'secret.key'}` cannot be made: Not a directory" in done.stderr
+
+
+def test_a_database_server_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    done = CliRunner().invoke(
+        app,
+        ["serve", "--port", "0", "--data", str(tmp_path)],
+        env={"INTERLOCK_DATABASE_URL": f"postgresql://me:hidden-word@127.0.0.1:{port}/x"},
+    )
+
+    assert done.exit_code == 1
+    assert f'"127.0.0.1", port {port} failed: Connection refused' in done.stderr
+    assert "hidden-word" not in done.stderr

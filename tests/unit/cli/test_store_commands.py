@@ -93,6 +93,24 @@ def test_a_key_takes_its_config_from_files_and_options(data: Path, tmp_path: Pat
     assert "sk-provider-secret" not in json.dumps(made)
 
 
+def test_the_policy_of_a_key_is_called_a_default_and_binding_is_named(
+    data: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "mail.sqrt"
+    policy.write_text('tool "send_email" { must deny always; }')
+
+    made = run("keys", "create", "--label", "mail", "--policy", str(policy)).output.splitlines()
+    shown = run("keys", "show", "mail").output
+    plain = run("keys", "create", "--label", "plain").output
+
+    (line,) = [item for item in made if "is a default" in item]
+    assert "X-Policy" in line
+    assert "interlock policy bind NAME --key key_" in line
+    assert made[-1].startswith("sq-")
+    assert line in shown
+    assert "is a default" not in plain + run("keys", "show", "plain").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -79,3 +79,16 @@ def test_rules_say_what_decisions_are_made_under() -> None:
         "roles": ["admin", "owner"],
         "surface": "control",
     }
+
+
+def test_the_cache_holds_so_much_policy_text_and_the_oldest_goes() -> None:
+    cache = RulesCache(Bound(), max_chars=3 * len(ALLOW))
+    configs = [SessionConfig(policy=PolicyConfig(code=ALLOW)) for _ in range(4)]
+    first, second, third = (cache.of(config, KEY) for config in configs[:3])
+    assert cache.of(configs[0], KEY) is first
+
+    cache.of(configs[3], KEY)
+
+    assert cache.of(configs[0], KEY) is first
+    assert cache.of(configs[2], KEY) is third
+    assert cache.of(configs[1], KEY) is not second

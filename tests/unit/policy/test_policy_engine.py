@@ -591,3 +591,19 @@ def test_a_watched_version_is_decided_in_the_place_of_the_enforced_one() -> None
 
     assert decision.verdict is Verdict.HARD_DENIED
     assert decision.shadow == [{"policy": "mail@2", "verdict": "hard_allowed", "rule": "t#0"}]
+
+
+def test_what_decided_that_a_call_is_made_counts_among_its_arguments() -> None:
+    rules = policy(
+        'tool "t" { must deny when @args.tags overlaps {"secret"}; }'
+        'tool "u" { must deny when not (@args.consumers.intersect superset of {"all"}); }'
+    )
+    tainted = Labels.of(tags=["secret"], consumers=["hr"])
+
+    without_arguments = ToolCall(tool="t", args={}, control=tainted)
+    assert rules.decide(without_arguments, Session()).verdict is Verdict.HARD_DENIED
+    assert rules.decide(ToolCall(tool="t", args={}), Session()).verdict is Verdict.SOFT_ALLOWED
+    for args in ({}, {"a": 1}):
+        controlled = ToolCall(tool="u", args=args, control=tainted)
+        assert rules.decide(controlled, Session()).verdict is Verdict.HARD_DENIED
+        assert rules.decide(ToolCall(tool="u", args=args), Session()).verdict.allowed

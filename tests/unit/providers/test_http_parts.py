@@ -1,15 +1,19 @@
 """Request heads and decompression: no injection, no explosion."""
 
+import asyncio
 import contextlib
 import gzip
 import zlib
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interlock.providers.http import BadHeaderError, Origin, Prepared, header_lines
+from interlock.providers.http import BadHeaderError, Origin, Prepared, Watchdog, header_lines
+from interlock.providers.http.connection import Connection
+from interlock.providers.http.exchange import Exchange
 from interlock.providers.http.inflate import MAX_PIECE_BYTES, InflateError, Inflater
 
 
@@ -97,3 +101,69 @@ def test_a_bomb_is_stopped_within_bounds() -> None:
 def test_an_unknown_coding_is_refused(coding: bytes) -> None:
     with pytest.raises(InflateError):
         Inflater.for_coding(coding)
+
+
+class _Owner:
+    """A pool that only forgets."""
+
+    def reusable(self, connection: Connection) -> None:
+        raise AssertionError("an answer that was too large gives no connection back")
+
+    def gone(self, connection: Connection) -> None:
+        pass
+
+
+class _Wire(asyncio.Transport):
+    """A transport to nowhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = False
+
+    def write(self, data: Any) -> None:
+        pass
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def abort(self) -> None:
+        self.aborted = True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+def test_one_read_cannot_inflate_far_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read holds many pieces: the limit must stop the first one that is too much."""
+    packer = zlib.compressobj(wbits=31)
+    pieces = [
+        packer.compress(b"\0" * (1 << 20)) + packer.flush(zlib.Z_SYNC_FLUSH) for _ in range(50)
+    ]
+    answer = b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n"
+    answer += b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    inflated: list[int] = []
+    feed = Inflater.feed
+
+    def counted(self: Inflater, data: bytes) -> bytes:
+        out = feed(self, data)
+        inflated.append(len(out))
+        return out
+
+    async def read() -> Exchange:
+        watchdog = Watchdog(asyncio.get_running_loop().time)
+        exchange = Exchange(
+            watchdog, streaming=False, limit=3 << 20, first_byte_s=5, idle_s=5, deadline=1e9
+        )
+        connection = Connection(_Owner())
+        connection.connection_made(_Wire())
+        connection.start(exchange, b"", b"")
+        connection.data_received(answer)
+        watchdog.stop()
+        return exchange
+
+    monkeypatch.setattr(Inflater, "feed", counted)
+    exchange = asyncio.run(read())
+
+    assert exchange.fault is not None
+    assert exchange.fault.error_code == "upstream_too_large"
+    assert sum(inflated) <= 4 << 20

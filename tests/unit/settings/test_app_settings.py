@@ -130,7 +130,25 @@ def test_the_file_may_take_secrets_from_the_environment(tmp_path: Path) -> None:
         "[secret]",
         "interlock.toml ($OLLAMA_KEY)",
     )
-    assert "the variable `OLLAMA_KEY` is not set" in "\n".join(problems(tmp_path, text))
+    assert problems(tmp_path, text) == [
+        "interlock.toml: providers.ollama.api_key: the variable `OLLAMA_KEY` is not set"
+    ]
+
+
+def test_who_calls_no_provider_needs_no_secrets_of_providers(tmp_path: Path) -> None:
+    provider = '[providers.ollama]\nbase_url = "http://h:1/v1"\napi_key = "${OLLAMA_KEY}"\n'
+    file = tmp_path / "interlock.toml"
+
+    file.write_text(provider)
+    loaded = load_settings(data=tmp_path, environ={}, calls_providers=False)
+    assert sources(loaded)["providers.ollama.api_key"] == (
+        "[secret]",
+        "interlock.toml ($OLLAMA_KEY: not set)",
+    )
+
+    file.write_text(provider + '[store]\ndatabase_url = "${STORE}"\n')
+    with pytest.raises(SettingsError, match="the variable `STORE` is not set"):
+        load_settings(data=tmp_path, environ={}, calls_providers=False)
 
 
 def test_provider_settings_may_come_from_variables(tmp_path: Path) -> None:

@@ -13,14 +13,14 @@ from interlock.storage.migrate import SchemaStatus, check_schema, migrate
 from interlock.storage.schema import metadata
 
 SCRIPTS = Path(module.__file__).parent / "migrations"
-ALL = ("0001", "0002", "0003a")
+ALL = ("0001", "0002", "0003", "0004", "0005")
 HEAD = ALL[-1]
 
 SECOND = '''"""A second revision."""
 import sqlalchemy as sa
 from alembic import op
 revision = "9002"
-down_revision = "0003a"
+down_revision = "0005"
 def upgrade():
     op.create_table("second", sa.Column("id", sa.String(10), primary_key=True))
     {rest}

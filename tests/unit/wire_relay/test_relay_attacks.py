@@ -10,7 +10,7 @@ from relay_driving import FORMATS, Client, bytewise, events, none, ours, relayed
 from tests.support.stream_corpus import SCENARIOS, Call, Say, Scenario
 
 from interlock.kernel.errors import InterlockError
-from interlock.providers.wire.errors import StreamOverflowError
+from interlock.providers.wire.errors import MalformedAnswerError, StreamOverflowError
 from interlock.providers.wire.exchange import Ended, Failed, FormatName, Forward
 from interlock.providers.wire.relay import client, relay_exchange
 from interlock.providers.wire.relay.template import learn
@@ -85,6 +85,42 @@ def test_calls_in_odd_places_do_not_leave(choice: str) -> None:
     assert b"evil" not in opened.finish({})
 
 
+REAL = {"id": "c1", "type": "function", "function": {"name": "rm", "arguments": "{}"}}
+MENTIONS: list[dict[str, Any]] = [
+    {"delta": {"tool_calls": [{"index": 0, **REAL}]}, "finish_reason": None},
+    {"delta": {"tool_calls": [{"index": 0, **REAL}]}, "finish_reason": "tool_calls"},
+    {"delta": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"},
+    {"delta": {"content": "x", "function_call": None}, "finish_reason": "function_call"},
+    {"delta": {"content": 'a "tool_calls" and a tool_calls'}, "finish_reason": "stop"},
+    {"delta": {"content": "tool_\\u0063alls"}, "finish_reason": None},
+]
+
+
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("mention", MENTIONS)
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_calls_in_odd_places_do_not_leave_behind_what_may_be_said(
+    hidden: str, mention: dict[str, Any], escaped: bool
+) -> None:
+    """The search for hidden calls must not end because as many mentions are in order."""
+    first = {"index": 0, **mention}
+    second = {**json.loads(hidden), "index": 1}
+    in_one = {**first, "delta": first["delta"] | second["delta"], "x": second.get("x")}
+    for choices in ([first, second], [second, first], [in_one], [{**first, "y": second}]):
+        chunk = json.dumps({**CHUNK, "choices": choices}).encode()
+        whole = [{**one, "message": one["delta"]} for one in choices]
+        answer = json.dumps({"id": "c", "choices": whole}).encode()
+        if escaped:
+            chunk = chunk.replace(b"tool_calls", b"tool\\u005fcalls", 1)
+            answer = answer.replace(b"tool_calls", b"tool\\u005fcalls", 1)
+
+        assert b"evil" not in relayed(
+            "chat", [sse(said("a")) + b"data: " + chunk + b"\n\n" + FINISH]
+        )
+        opened = relay_exchange("chat").answer(answer)
+        assert b"evil" not in opened.finish({call.id: "ours" for call in opened.calls})
+
+
 QUOTES = [
     'say "tool_calls": [{"id":"x"}]',
     '"},"finish_reason":null,"tool_calls":[' + EVIL + "]}",
@@ -114,6 +150,28 @@ def test_text_that_looks_like_a_call_stays_text(text: str, ascii_only: bool) -> 
     assert contents == ["warm", "up", text, text, "done"]
     for separator in ("\u2028", "\u2029", "\x85"):
         assert separator not in stream.decode()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        r'"odd\"content":"value"',
+        r'"odd":"{\"content\":\"value\"}"',
+        r'"odd":"\\","value":"content"',
+        r'"cont\u0065nt":"value"',
+        '"odd":["content","value"]',
+    ],
+)
+def test_a_hole_is_a_member_and_nothing_that_looks_like_one(odd: str) -> None:
+    event = sse(said("word")).replace(b'"content"', odd.encode() + b',"content"')
+    assert json.loads(event[6:])["choices"][0]["delta"]["content"] == "word"
+    template = learn(event, "content", None)
+    assert template is not None
+
+    assert template.match(event, 0) == len(event)
+    assert event[template.start : template.end] == b"word"
+    assert template.match(event.replace(b"word", b"other"), 0) == len(event) + 1
+    assert template.match(event.replace(b"value", b"other"), 0) == -1
 
 
 def test_a_template_matches_nothing_but_other_text() -> None:
@@ -180,6 +238,81 @@ def test_calls_that_share_an_index_are_decided_one_by_one() -> None:
 
     assert [c.name for c in reader.calls] == ["good", "evil"]
     assert b"evil" not in reader.close()
+
+
+BOTH: dict[str, Any] = {
+    "function": {"name": "good", "arguments": "{}"},
+    "custom": {"name": "evil", "input": "x"},
+}
+
+
+@pytest.mark.parametrize("first", ["function", "custom"])
+def test_a_call_told_in_two_kinds_does_not_leave(first: str) -> None:
+    def part(**entry: Any) -> dict[str, Any]:
+        entries = [{"index": 0, **entry}]
+        return {**CHUNK, "choices": [{"index": 0, "delta": {"tool_calls": entries}}]}
+
+    second = "custom" if first == "function" else "function"
+    streams = [
+        sse(
+            part(id="a", type=first, **{first: BOTH[first]}),
+            part(type=second, **{second: BOTH[second]}),
+        ),
+        sse(part(id="a", type=first, **BOTH)),
+    ]
+    for stream in streams:
+        reader = Client("chat").read([stream + FINISH])
+
+        assert isinstance(reader.end, Failed)
+        assert b"evil" not in reader.close()
+
+    call = {"id": "a", "type": first, **BOTH}
+    answer = {"id": "c", "choices": [{"index": 0, "message": {"tool_calls": [call]}}]}
+    with pytest.raises(MalformedAnswerError):
+        relay_exchange("chat").answer(json.dumps(answer).encode())
+
+
+@pytest.mark.parametrize("place", [{"output_index": 0}, {"output_index": 7}, {}])
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "response.function_call_arguments.delta", "delta": '{"evil":1}'},
+        {"type": "response.function_call_arguments.done", "name": "evil", "arguments": "{}"},
+        {"type": "response.custom_tool_call_input.delta", "delta": "evil"},
+        {"type": "response.custom_tool_call_input.done", "input": "evil"},
+    ],
+)
+def test_arguments_of_no_call_do_not_leave(event: dict[str, Any], place: dict[str, Any]) -> None:
+    message = {"type": "message", "id": "m", "content": []}
+    stream = sse(
+        {"type": "response.created", "response": {"id": "r"}},
+        {"type": "response.output_item.added", "output_index": 0, "item": message},
+        {**event, **place, "item_id": "m"},
+        named=True,
+    )
+    reader = Client("responses").read([stream], ours)
+
+    assert isinstance(reader.end, Failed)
+    assert b"evil" not in reader.close()
+
+
+def test_the_name_decided_is_the_name_sent() -> None:
+    item = {"type": "function_call", "id": "f", "call_id": "c", "name": "good", "arguments": "{}"}
+    at = {"item_id": "f", "output_index": 0}
+    kind = "response.function_call_arguments.done"
+    stream = sse(
+        {"type": "response.created", "response": {"id": "r"}},
+        {"type": "response.output_item.added", **at, "item": {**item, "arguments": ""}},
+        {"type": kind, **at, "name": "evil", "arguments": "{}"},
+        {"type": "response.output_item.done", **at, "item": item},
+        {"type": "response.completed", "response": {"id": "r", "output": [item]}},
+        named=True,
+    )
+    reader = Client("responses").read([stream])
+
+    assert [c.name for c in reader.calls] == ["good"]
+    told = [e for e in events(reader.close()) if e["type"] == kind]
+    assert [(e["name"], e["arguments"]) for e in told] == [("good", "{}")]
 
 
 def test_the_arguments_decided_are_the_arguments_sent() -> None:

@@ -6,7 +6,7 @@ import pytest
 from msgspec import json
 
 from interlock.providers.wire.exchange import FormatName
-from interlock.providers.wire.relay.called import called_ids, given_results
+from interlock.providers.wire.relay.called import called_ids, given_results, last_called
 
 HISTORIES: dict[FormatName, dict[str, Any]] = {
     "chat": {
@@ -114,3 +114,28 @@ def test_results_before_the_body_come_first_and_a_broken_body_has_none() -> None
 
     assert list(given_results("responses", b'{"input": "x"}', before)) == [("a", "one")]
     assert list(given_results("chat", b"{")) == []
+
+
+@pytest.mark.parametrize(
+    ("items", "called"),
+    [
+        (HISTORIES["responses"]["input"], ["four"]),
+        (HISTORIES["responses"]["input"][:2], ["one", "two"]),
+        ([{"role": "user", "content": "x"}, {"type": "function_call", "call_id": "a"}], ["a"]),
+        (
+            [
+                {"type": "function_call", "call_id": "a"},
+                {"role": "assistant", "content": "x"},
+                {"type": "reasoning"},
+            ],
+            ["a"],
+        ),
+        ([{"type": "function_call", "call_id": "a"}, {"role": "user", "content": "x"}], []),
+        (["nonsense", {"type": "function_call", "call_id": 1}], []),
+        ([], []),
+    ],
+)
+def test_the_last_calls_of_stored_items_are_those_nothing_answers(
+    items: list[Any], called: list[str]
+) -> None:
+    assert last_called(items) == called

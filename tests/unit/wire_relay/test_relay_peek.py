@@ -396,3 +396,57 @@ def test_odd_but_single_members_are_accepted() -> None:
     assert peeked("chat", json.dumps(MINIMAL["chat"], indent=4).encode()).model == "m"
     with pytest.raises(InvalidRequestError, match="model"):
         peeked("chat", b"{ }")
+
+
+CALLED: dict[str, dict[str, Any]] = {
+    "chat": {
+        "messages": [
+            {"role": "assistant", "tool_calls": [{"id": "old"}]},
+            {"role": "tool", "tool_call_id": "old", "content": "x"},
+            {"role": "assistant", "tool_calls": [{"id": "one"}, {"id": "two"}]},
+            {"role": "tool", "tool_call_id": "two", "content": "x"},
+        ]
+    },
+    "messages": {
+        "messages": [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "old"}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "old"}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "text", "text": "both"},
+                    {"type": "tool_use", "id": "one"},
+                    {"type": "tool_use", "id": "two"},
+                ],
+            },
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "two"}]},
+        ]
+    },
+    "responses": {
+        "input": [
+            {"type": "function_call", "call_id": "old"},
+            {"type": "function_call_output", "call_id": "old", "output": "x"},
+            {"type": "function_call", "call_id": "one", "name": "a", "arguments": "{}"},
+            {"type": "reasoning", "id": "rs_1"},
+            {"type": "function_call", "call_id": "two", "name": "a", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "two", "output": "x"},
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_calls_that_results_answer_are_all_those_of_the_last_answer(name: FormatName) -> None:
+    head = peeked(name, {"model": "m", **CALLED[name]})
+
+    assert ([one.call_id for one in head.results], list(head.called)) == (["two"], ["one", "two"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_calls_are_not_looked_for_when_there_are_no_results(name: FormatName) -> None:
+    (listed,) = CALLED[name]
+    more = [*CALLED[name][listed][:-1], {"role": "user", "content": "never mind"}]
+
+    head = peeked(name, {"model": "m", listed: more})
+
+    assert (list(head.results), list(head.called)) == ([], [])

@@ -142,7 +142,8 @@ def test_a_continued_answer_is_one_answer_to_the_client(
 
     final = read_stream(name, [stream])
 
-    assert text_of(name, final) == before.text + after.text
+    apart = "\n\n" if name == "chat" and before.text and after.text else ""
+    assert text_of(name, final) == before.text + apart + after.text
     assert [c[0] for c in calls_of(name, final)] == [f"tc-{c.id}" for c in after.calls]
     assert final["id"] == {"chat": f"chatcmpl-{first}", "messages": f"msg_{first}"}.get(
         name, f"resp_{first}"

@@ -26,7 +26,7 @@ from interlock.dual.turn.commands import (
     Turned,
 )
 from interlock.dual.turn.engine import Broke, Calls, Ended, Engine, known_names
-from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory, WriterStep
+from interlock.dual.turn.policies import PolicyWriter, Problem, Write, WriterFactory
 from interlock.dual.turn.signatures import Bound, bind
 from interlock.dual.turn.state import (
     CallState,
@@ -46,7 +46,7 @@ __all__ = ["Phases"]
 class Phases:
     """The part of a turn that decides what comes next."""
 
-    def __init__(self, state: State, engine: Engine | None, writer: WriterFactory) -> None:
+    def __init__(self, state: State, engine: Engine | None, writer: WriterFactory | None) -> None:
         self._state = state
         self._engine = engine
         self._factory = writer
@@ -144,30 +144,39 @@ class Phases:
     # Policies
 
     def _policy_question(self) -> list[Pending]:
-        given = self._state.input
-        internal = given.config.fsm.enabled_internal_tools
-        self._writer = self._factory(self._state.request, given.tools, internal)
-        return self._policy_step(self._writer.begin())
+        step: object = None
+        if self._factory is not None:
+            given = self._state.input
+            internal = given.config.fsm.enabled_internal_tools
+            self._writer = self._factory(self._state.request, given.tools, internal)
+            step = self._writer.begin()
+        return self._policy_step(step)
 
-    def _policy_step(self, step: WriterStep) -> list[Pending]:
+    def _policy_step(self, step: object) -> list[Pending]:
         state = self._state
         if isinstance(step, Write):
             message: tuple[Literal["user", "assistant"], str] = ("user", step.user)
             no = self._number()
             return [Pending(no=no, role="policy_llm", system=step.system, messages=[message])]
-        if isinstance(step, Problem):
-            self._give_up("planner_error", f"no policy could be generated: {step.message}")
+        if step is None:
+            self._give_up("planner_error", "no policy can be generated: there is no writer")
             return []
-        state.policy_code = step.code
+        if isinstance(step, Problem):
+            # Section 5: what does not compile is dropped, and the log says so.
+            state.policy_problem = step.message
+            state.written = True
+            state.phase = "prepare"
+            return []
+        state.policy_code = getattr(step, "code", "")
         state.restrict_no = self._number()
-        state.written = not step.code.strip()
+        state.written = not state.policy_code.strip()
         state.phase = "prepare" if state.written else "restrict"
         return []
 
     def _policy_answered(self, question: Pending | None) -> None:
-        if question is None or self._writer is None:
+        if question is None:
             return
-        if question.failed is not None:
+        if question.failed is not None or self._writer is None:
             self._upstream_failed(question)
             return
         self._state.questions = self._policy_step(self._writer.answered(question.answer or ""))

@@ -11,25 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from interlock.dual.turn.model import ToolSpec
-from interlock.policy.generation import (
-    INTERNAL_SIGNATURES,
-    Done,
-    Failed,
-    Generation,
-    Step,
-    Wanted,
-    signature,
-)
 
-__all__ = [
-    "PolicyWriter",
-    "Problem",
-    "Write",
-    "WriterFactory",
-    "WriterStep",
-    "Written",
-    "for_request",
-]
+__all__ = ["PolicyWriter", "Problem", "Write", "WriterFactory", "WriterStep", "Written"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,34 +54,3 @@ class PolicyWriter(Protocol):
 
 WriterFactory: TypeAlias = Callable[[str, Sequence[ToolSpec], Sequence[str]], PolicyWriter]
 """(request, external tools, names of the internal tools) -> a writer."""
-
-
-def for_request(request: str, tools: Sequence[ToolSpec], internal: Sequence[str]) -> PolicyWriter:
-    """Writes what restricts the tools to what a user's request needs."""
-    signatures = [signature(one.name, one.description, one.schema) for one in tools]
-    signatures += [INTERNAL_SIGNATURES[name] for name in internal]
-    wanted = Wanted(description=request, tools=tuple(signatures), purpose="request")
-    return _Generated(Generation(wanted))
-
-
-class _Generated:
-    """`policy.generation` as a writer."""
-
-    def __init__(self, generation: Generation) -> None:
-        self._generation = generation
-
-    def begin(self) -> WriterStep:
-        return _step(self._generation.begin())
-
-    def answered(self, text: str) -> WriterStep:
-        return _step(self._generation.answered(text))
-
-
-def _step(step: Step) -> WriterStep:
-    match step:
-        case Done():
-            return Written(code=step.code)
-        case Failed():
-            return Problem(message=step.message)
-        case _:
-            return Write(system=step.system, user=step.user)

@@ -213,7 +213,9 @@ class State(Struct, kw_only=True):
     restrict_no: int = 0
     filtered: bool = False
     written: bool = False
-    """Whether the policies of `auto_gen` are in force."""
+    """Whether the policies of `auto_gen` are settled."""
+    policy_problem: str = ""
+    """Why a generated policy was dropped."""
     history: list[Pack] = field(default_factory=list)
     denied: bool = False
     cache: dict[str, CacheEntry] = field(default_factory=dict)

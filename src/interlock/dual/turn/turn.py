@@ -26,7 +26,7 @@ from interlock.dual.turn.config import AnswerFormat
 from interlock.dual.turn.engine import Engine
 from interlock.dual.turn.model import CacheEntry, Called, Message, PlannerMessage, TurnInput
 from interlock.dual.turn.phases import Phases
-from interlock.dual.turn.policies import WriterFactory, for_request
+from interlock.dual.turn.policies import WriterFactory
 from interlock.dual.turn.query import earlier, request_of
 from interlock.dual.turn.state import (
     CallState,
@@ -45,8 +45,8 @@ class Turn(Phases):
     """One turn; see `commands` for what it wants and what it is to be told."""
 
     @classmethod
-    def begin(cls, given: TurnInput, *, writer: WriterFactory = for_request) -> "Turn":
-        """A new turn for the newest user message; `writer` writes the policies of `auto_gen`."""
+    def begin(cls, given: TurnInput, *, writer: WriterFactory | None = None) -> "Turn":
+        """A new turn for the newest user message; `writer` is needed for `auto_gen`."""
         state = State(
             input=replace(given, messages=()),
             request=request_of(given.messages),
@@ -59,7 +59,7 @@ class Turn(Phases):
         return turn
 
     @classmethod
-    def load(cls, data: bytes, *, writer: WriterFactory = for_request) -> "Turn":
+    def load(cls, data: bytes, *, writer: WriterFactory | None = None) -> "Turn":
         """A turn from what `dump` made, in any process.
 
         One that was writing policies begins to write them anew.
@@ -124,6 +124,11 @@ class Turn(Phases):
     @session_labels.setter
     def session_labels(self, labels: Labels) -> None:
         self._state.session_labels = labels
+
+    @property
+    def policy_problem(self) -> str:
+        """Why a generated policy was dropped; empty when none was. For the log."""
+        return self._state.policy_problem
 
     @property
     def cache(self) -> Mapping[str, CacheEntry]:
@@ -237,11 +242,9 @@ class Turn(Phases):
         """Policy code was added, or why it was not."""
         state = self._state
         if state.phase == "restrict" and no == state.restrict_no:
-            if error is None:
-                state.written = True
-                state.phase = "prepare"
-            else:
-                self._give_up("planner_error", f"no policy could be generated: {error}")
+            state.policy_problem = error or ""
+            state.written = True
+            state.phase = "prepare"
             return
         call = next((c for c in state.calls if c.no == no and c.stage == "restrict"), None)
         if call is not None:

@@ -202,6 +202,8 @@ class _Programs:
         basis = record.basis
         if not basis:
             return "recorded by an older version"
+        if basis.get("session"):
+            return "its session had policy of its own, which is not kept"
         digest = basis.get("header") if self._text is not None else None
         key = (
             tuple(sources),

@@ -161,6 +161,15 @@ class BatchRecorder:
         self._sessions[record.id] = record
         self._put(record)
 
+    async def save_session(self, record: SessionRecord) -> bool:
+        """See `Recorder.save_session`.
+
+        Raises:
+            StoreUnavailable: the store did not answer in time; it may have been stored.
+        """
+        async with in_time(self._settings.read_s):
+            return await self._stored.save(record)
+
     def response(self, record: StoredResponse) -> None:
         """See `Recorder.response`."""
         if self._done:

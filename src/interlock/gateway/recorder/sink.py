@@ -34,6 +34,9 @@ T = TypeVar("T")
 
 _KEEP_MARKS_S = 30 * 86400.0
 _CHUNKS = (64, 16, 4, 1)
+_CHECKPOINT_PAGES = 8000
+"""Pages of 4 KiB in the log before they go to the database. Index pages of random ids are
+written again and again: the longer the log, the more writes of a page become one."""
 _LARGE_CHUNKS = (256, *_CHUNKS)
 _LARGE_FROM = 400
 
@@ -101,6 +104,12 @@ def _upsert(columns: Sequence[str], guard: str = "") -> str:
     return f" ON CONFLICT (id) DO UPDATE SET {changes}{guard}"
 
 
+def _upsert_session(columns: Sequence[str]) -> str:
+    """Replaces an older state and counts one more write, whatever version was handed in."""
+    counted = 'excluded."version"', 'gateway_sessions."version" + 1'
+    return _upsert(columns, _NEWER).replace(*counted)
+
+
 _NEWER = " WHERE excluded.updated_at >= gateway_sessions.updated_at"
 _KEEP = " ON CONFLICT DO NOTHING"
 _MARK = (
@@ -114,7 +123,7 @@ _DELETE = "DELETE FROM stored_responses WHERE id = ?"
 _USAGE = _Insert("usage_records", USAGE_COLUMNS)
 _DECISIONS = _Insert("decisions", DECISION_COLUMNS, _KEEP)
 _LABELS = _Insert("decision_labels", LABEL_COLUMNS, _KEEP)
-_SESSIONS = _Insert("gateway_sessions", SESSION_COLUMNS, _upsert(SESSION_COLUMNS, _NEWER))
+_SESSIONS = _Insert("gateway_sessions", SESSION_COLUMNS, _upsert_session(SESSION_COLUMNS))
 _RESPONSES = _Insert("stored_responses", RESPONSE_COLUMNS, _upsert(RESPONSE_COLUMNS))
 
 
@@ -170,6 +179,7 @@ class SqliteSink:
         try:
             if self._connection is None:
                 self._connection = self._database.connect_sqlite()
+                self._connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
                 self._full_sync = False
             return work(self._connection)
         except (sqlite3.OperationalError, sqlite3.DatabaseError, OSError) as error:

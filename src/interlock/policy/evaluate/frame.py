@@ -27,6 +27,7 @@ class Frame:
     __slots__ = (
         "args",
         "broken",
+        "control",
         "errors",
         "labels",
         "origins",
@@ -46,8 +47,10 @@ class Frame:
         session_value: object = None,
         result: Labels = DEFAULT_LABELS,
         value: object = None,
+        control: Labels = DEFAULT_LABELS,
     ) -> None:
         self.args = args
+        self.control = control
         self.labels = labels
         self.session = session
         self.session_value = session_value
@@ -116,7 +119,8 @@ def _argument_reader(name: str, field: str) -> Callable[[Frame], LabelSet]:
 
 def _aggregate_reader(field: str, intersects: bool) -> Callable[[Frame], LabelSet]:
     def union(frame: Frame) -> LabelSet:
-        joined, labels = EMPTY, frame.labels
+        labels = frame.labels
+        joined = EMPTY if field == "consumers" else getattr(frame.control, field)
         for name in frame.args:
             joined = joined.union(getattr(labels.get(name, DEFAULT_LABELS), field))
         return joined
@@ -124,6 +128,8 @@ def _aggregate_reader(field: str, intersects: bool) -> Callable[[Frame], LabelSe
     def intersection(frame: Frame) -> LabelSet:
         labels = frame.labels
         met: LabelSet | None = None
+        if field == "consumers" and frame.control is not DEFAULT_LABELS:
+            met = frame.control.consumers
         for name in frame.args:
             held: LabelSet = getattr(labels.get(name, DEFAULT_LABELS), field)
             met = held if met is None else met.intersect(held)

@@ -26,10 +26,10 @@ _META = frozenset(".*+?()[]{}|^$\\")
 Matcher = Callable[[str], bool]
 
 _HINTS = (
-    ("(?=", "lookahead", "write the allowed form itself, or join two conditions with `and`"),
-    ("(?!", "lookahead", "write `not x.value in {str matching ...}` beside it"),
-    ("(?<=", "lookbehind", "write the text before as part of the pattern"),
-    ("(?<!", "lookbehind", "write `not x.value in {str matching ...}` beside it"),
+    ("(?=", "lookaheads", "write the allowed form itself, or join two conditions with `and`"),
+    ("(?!", "lookaheads", "write `not x.value in {str matching ...}` beside it"),
+    ("(?<=", "lookbehinds", "write the text before as part of the pattern"),
+    ("(?<!", "lookbehinds", "write `not x.value in {str matching ...}` beside it"),
     ("(?P=", "back-references", "compare two arguments with `a.value == b.value`"),
     ("(?>", "atomic groups", "matching never backtracks here, a plain group is enough"),
 )

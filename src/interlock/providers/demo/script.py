@@ -112,7 +112,7 @@ def _plan(request: Request, system: str) -> str:
     names = {identifier(tool.name) for tool in tools}
     calls = [line for line in pending if identifier(line.tool) in names]
     attempt = sum(one.role == "assistant" for one in messages[last + 1 :])
-    query = _text(messages[last]) if last >= 0 else ""
+    query = _request_text(messages[last]) if last >= 0 else ""
     return plan(query, tools, calls, attempt=attempt)
 
 
@@ -121,7 +121,13 @@ def _is_query(message: Message) -> bool:
 
 
 def _is_request(message: Message) -> bool:
-    return _is_query(message) and not _text(message).startswith(NOT_A_REQUEST)
+    return message.role == "user" and bool(_request_text(message))
+
+
+def _request_text(message: Message) -> str:
+    """What a user's message asks for; formats may join it with the notes before it."""
+    texts = [part.text for part in message.parts if isinstance(part, Text)]
+    return "\n".join(text for text in texts if not text.startswith(NOT_A_REQUEST))
 
 
 # Calls

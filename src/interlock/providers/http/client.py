@@ -95,7 +95,19 @@ class HttpClient:
                 head = b"%b%bcontent-length: %d\r\n\r\n" % (prepared.prefix, lines, len(body))
             else:
                 head = b"%b%b\r\n" % (prepared.prefix, lines)
-            exchange = await self._exchange(head, body, streaming, deadline)
+            pooled = self._pooled()
+            connection = pooled or await self._connect(deadline)
+            exchange = self._launch(connection, head, body, streaming, deadline)
+            try:
+                await exchange.opened()
+            except TransportError as fault:
+                if pooled is None or fault.error_code != "upstream_unreachable":
+                    raise
+                if fault.stage == "body":
+                    raise
+                connection = await self._connect(deadline)
+                exchange = self._launch(connection, head, body, streaming, deadline)
+                await exchange.opened()
         except BaseException:
             gate.leave()
             raise
@@ -141,24 +153,6 @@ class HttpClient:
             self._watchdog.watch(self)
 
     # -- inside -------------------------------------------------------------------
-
-    async def _exchange(
-        self, head: bytes, body: bytes, streaming: bool, deadline: float
-    ) -> Exchange:
-        connection = self._pooled()
-        if connection is not None:
-            exchange = self._launch(connection, head, body, streaming, deadline)
-            try:
-                await exchange.opened()
-            except TransportError as fault:
-                if fault.error_code != "upstream_unreachable" or fault.stage == "body":
-                    raise
-            else:
-                return exchange
-        connection = await self._connect(deadline)
-        exchange = self._launch(connection, head, body, streaming, deadline)
-        await exchange.opened()
-        return exchange
 
     def _launch(
         self, connection: Connection, head: bytes, body: bytes, streaming: bool, deadline: float

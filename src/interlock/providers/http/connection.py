@@ -172,11 +172,15 @@ class Connection(asyncio.Protocol):
                 self._refuse(exchange)
                 return
             self._keep = False
+        if exchange.parts:
+            exchange.arrived()
+            if self._exchange is not exchange:
+                # It was more than the caller takes.
+                return
         if self._complete:
             self._settle(exchange)
             return
         exchange.alive()
-        exchange.flush()
         if self._barren > _MAX_BARREN_BYTES and self._exchange is exchange:
             what = "head" if self._in_head else "framing"
             self._fault = _malformed(f"{what} of the answer is longer than {_MAX_HEAD_BYTES} bytes")
@@ -255,6 +259,9 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             raise _StopParsingError
+        if exchange.plain:
+            exchange.parts.append(data)
+            return
         try:
             exchange.body(data)
         except InflateError as error:

@@ -79,12 +79,12 @@ class Exchange:
 
     __slots__ = (
         "_begun",
+        "_counted",
         "_first_s",
         "_idle_s",
         "_inflater",
         "_limit",
         "_link",
-        "_parts",
         "_paused",
         "_sink",
         "_size",
@@ -97,6 +97,8 @@ class Exchange:
         "fault",
         "headers",
         "on_done",
+        "parts",
+        "plain",
         "raw",
         "released",
         "status",
@@ -120,8 +122,13 @@ class Exchange:
         self._total = deadline
         self._link: Link | None = None
         self._inflater: Inflater | None = None
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
+        """What has come and was not taken yet."""
+        self.plain = True
+        """Pieces need nothing but to be added to `parts`: the body is not compressed."""
         self._size = 0
+        self._counted = 0
+        """How many of `parts` are in `_size`."""
         self._paused = False
         self._begun = False
         self._sink: Sink | None = None
@@ -165,20 +172,28 @@ class Exchange:
         coding = raw.get(b"content-encoding")
         if coding is not None:
             self._inflater = Inflater.for_coding(coding)
+            self.plain = self._inflater is None
 
     def body(self, data: bytes) -> None:
-        """A piece of body. Raises InflateError for damaged compression."""
-        self._begun = True
+        """A piece of body that goes on alone. Raises InflateError for damaged compression.
+
+        The limit holds for every piece: one read of a compressed body may be very large.
+        """
         if self._inflater is not None:
             data = self._inflater.feed(data)
-            if not data:
-                return
+        if data:
+            self.parts.append(data)
+            self.arrived()
+
+    def arrived(self) -> None:
+        """The pieces of one read are in `parts`: they go on together."""
+        self._begun = True
         if self._sink is not None:
-            # Pieces of one read go on together: see `flush`.
-            self._parts.append(data)
+            self.flush()
             return
-        self._parts.append(data)
-        self._size += len(data)
+        parts = self.parts
+        self._size += sum(map(len, parts[self._counted :]))
+        self._counted = len(parts)
         if self._streaming:
             waiter = self._waiter
             if waiter is not None:
@@ -227,16 +242,21 @@ class Exchange:
 
         Raises TransportError. Cancelled: the connection is closed at once.
         """
-        if not self.done and not (self._streaming and self._parts):
-            await self._wait()
-        if self.fault is not None and not (self._streaming and self._parts):
+        if not self.done and not (self._streaming and self.parts):
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                self.close()
+                raise
+        if self.fault is not None and not (self._streaming and self.parts):
             raise self.fault
 
     def collected(self) -> bytes:
         """The whole body of an answer that was opened without streaming."""
-        parts = self._parts
+        parts = self.parts
         if len(parts) != 1:
-            self._parts = parts = [b"".join(parts)]
+            self.parts = parts = [b"".join(parts)]
         return parts[0]
 
     async def take(self) -> bytes:
@@ -244,13 +264,13 @@ class Exchange:
 
         Raises TransportError once the bytes before the failure were taken.
         """
-        if not self._parts and not self.done:
+        if not self.parts and not self.done:
             await self._wait()
-        parts = self._parts
+        parts = self.parts
         if parts:
             data = parts[0] if len(parts) == 1 else b"".join(parts)
-            self._parts = []
-            self._size = 0
+            self.parts = []
+            self._size = self._counted = 0
             if self._paused:
                 self.resume()
             return data
@@ -263,7 +283,7 @@ class Exchange:
 
         The sink uses `pause` and `resume` for back-pressure. Not to be mixed with `take`.
         """
-        parts, self._parts, self._size = self._parts, [], 0
+        parts, self.parts, self._size, self._counted = self.parts, [], 0, 0
         if parts:
             sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
         if self.done:
@@ -275,9 +295,9 @@ class Exchange:
 
     def flush(self) -> None:
         """Hands the pieces of one read to the subscriber; called when it has been parsed."""
-        parts = self._parts
+        parts = self.parts
         if self._sink is not None and parts:
-            self._parts = []
+            self.parts = []
             self._sink.data(parts[0] if len(parts) == 1 else b"".join(parts))
 
     def pause(self) -> None:
@@ -297,7 +317,7 @@ class Exchange:
 
     def close(self) -> None:
         """Gives the answer up; closes the connection unless the answer was complete."""
-        self._parts = []
+        self.parts = []
         self._sink = None
         if not self.done:
             link = self._link

@@ -15,6 +15,7 @@ from interlock.providers.wire.errors import MalformedAnswerError, StreamOverflow
 from interlock.providers.wire.halves import HalvesJoiner, has_halves, read_with_halves
 from interlock.providers.wire.model import (
     Event,
+    Failure,
     Fault,
     Part,
     PartEnd,
@@ -115,8 +116,17 @@ class StreamEncoder(Protocol):
         """A text part of our own."""
         ...
 
-    def finish(self, stop: StopReason, stop_sequence: str | None, usage: Usage | None) -> bytes:
-        """The good end."""
+    def finish(
+        self,
+        stop: StopReason,
+        stop_sequence: str | None,
+        usage: Usage | None,
+        failure: Failure | None = None,
+    ) -> bytes:
+        """The end of an answer that came, whatever it says.
+
+        `failure`: why, with stop `error`, for formats that have a member for it.
+        """
         ...
 
     def fail(self, fault: Fault) -> bytes:

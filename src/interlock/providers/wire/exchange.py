@@ -81,8 +81,12 @@ class Head(Struct, kw_only=True):
     body: bytes
     """The request as received."""
     tools: Sequence[OfferedTool] = ()
+    implied: Sequence[OfferedTool] = ()
+    """What the provider runs because of other members than `tools`: plugins, MCP servers."""
     results: Sequence[ResultIn] = ()
     """Tool results after the last assistant output, in order."""
+    called: Sequence[str] = ()
+    """Ids of all calls of that last assistant output; only looked for when there are results."""
     new_user_message: bool = False
     """A user message follows the results, or there are no results at all."""
     has_history: bool = False

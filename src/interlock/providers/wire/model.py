@@ -259,7 +259,7 @@ class Request(Struct, frozen=True, kw_only=True):
     """Paths of members no neutral field holds; reported in the trace when translated."""
 
 
-class Usage(Struct, frozen=True, kw_only=True):
+class Usage(Struct, frozen=True, kw_only=True, gc=False):
     """Tokens of one model call. `estimated`: counted by us, the upstream gave none."""
 
     input: int = 0

@@ -89,6 +89,8 @@ class Translation:
         self._view = View()
         self._dropped: list[str] = []
         self._round = Round()
+        self._earlier: list[list[Part]] = []
+        """What the model said in earlier rounds apart from calls; these were all denied."""
 
     def request(self, head: Head, edits: Edits) -> bytes:
         """See `Exchange`."""
@@ -137,7 +139,7 @@ class Translation:
         response = msgspec.structs.replace(response, parts=decidable_parts(response.parts))
         self._round.whole(response.parts)
         view = msgspec.structs.replace(self._view, answer_id=self._fresh_id())
-        return TranslatedAnswer(response, self._client, view, self._names)
+        return TranslatedAnswer(response, self._client, view, self._names, self._earlier)
 
     def _fresh_id(self) -> str | None:
         return self._new_id("resp") if self._new_id is not None else None
@@ -183,6 +185,7 @@ class Translation:
     ) -> bytes:
         """See `Exchange`. Thoughts and text of the round are told again with its calls."""
         parts = self._round.parts()
+        self._earlier.append(list(parts))
         parts += [self._names.flat_call(call) for call in calls]
         body = self._upstream.continued(answer_tree(request_body), parts, denials)
         return msgspec.json.encode(body)
@@ -201,10 +204,18 @@ def _wants_usage(tree: Tree) -> bool:
 class TranslatedAnswer:
     """See `Answer`."""
 
-    def __init__(self, response: Response, client: Codec, view: View, names: ToolNames) -> None:
+    def __init__(
+        self,
+        response: Response,
+        client: Codec,
+        view: View,
+        names: ToolNames,
+        earlier: Sequence[Sequence[Part]],
+    ) -> None:
         self._response = response
         self._client = client
         self._view = view
+        self._earlier = tuple(earlier)
         self._parts: list[Part] = [
             names.restore(part) if isinstance(part, ToolCall) else part for part in response.parts
         ]
@@ -235,6 +246,7 @@ class TranslatedAnswer:
                 parts.append(
                     msgspec.structs.replace(part, id=ids.get(part.id, part.id), arguments=said)
                 )
+        parts = self._after_earlier(parts)
         if extra_text is not None:
             if self._client_joins_text(parts):
                 extra_text = "\n\n" + extra_text
@@ -248,6 +260,18 @@ class TranslatedAnswer:
             self._response, parts=parts, stop=stop, usage=usage or self.usage
         )
         return msgspec.json.encode(self._client.encode_response(response, self._view))
+
+    def _after_earlier(self, parts: list[Part]) -> list[Part]:
+        """What earlier rounds said, then `parts`; two lines apart where there is one text."""
+        row: list[Part] = []
+        for said in (*self._earlier, parts):
+            apart = self._client_joins_text(row)
+            for part in said:
+                new = part
+                if apart and isinstance(part, Text) and part.text:
+                    new, apart = msgspec.structs.replace(part, text="\n\n" + part.text), False
+                row.append(new)
+        return row
 
     def _client_joins_text(self, parts: Sequence[Part]) -> bool:
         """Whether the client's format has one text, in which ours must be set off."""

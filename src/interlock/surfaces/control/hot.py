@@ -8,8 +8,8 @@ hands the call to the gateway with a `Sink` on the connection. Everything else u
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple, Protocol
 
 from interlock.gateway.context import CallContext, Sink
 from interlock.identity.model import KeyInfo
@@ -19,6 +19,7 @@ from interlock.limits.service import Limits
 from interlock.providers.wire.relay import client
 from interlock.surfaces.control.auth import (
     ControlHeaders,
+    Credentials,
     check_scopes,
     credentials,
     forwarded,
@@ -33,7 +34,7 @@ from interlock.surfaces.control.envelope import (
 )
 from interlock.surfaces.control.headers import ConfigCache
 from interlock.surfaces.control.routing import Route, Router, refusal
-from interlock.web.hot import HotRequest, Refusal
+from interlock.web.hot import HotRequest, Refusal, Rejection
 
 __all__ = ["ControlHot", "DefaultProvider", "KeyLookup", "Tracer", "new_request_id", "status_of"]
 
@@ -88,6 +89,15 @@ def new_request_id() -> str:
 def status_of(exc: InterlockError) -> int:
     """The HTTP status a client sees for an error."""
     return error_response(exc, request_id="").status
+
+
+class _Asked(NamedTuple):
+    """What the head of a request says; kept with the head, for requests that repeat it."""
+
+    headers: ControlHeaders
+    given: Credentials
+    forward: tuple[tuple[str, str], ...]
+    """Headers for the upstream."""
 
 
 class _HotSink:
@@ -184,6 +194,41 @@ class ControlHot:
             self._claims[path] = route
         return route
 
+    def admit(
+        self, request: HotRequest, route: object
+    ) -> Awaitable[Rejection | None] | Rejection | None:
+        """Whether somebody with a valid key is sending the body."""
+        assert isinstance(route, Route)  # noqa: S101 - what `claim` returned
+        try:
+            asked = request.head.memo
+            if type(asked) is not _Asked:
+                asked = request.head.memo = _read(request, route)
+        except InterlockError as exc:
+            return self._rejection(exc, request, route)
+        token = asked.given.gateway_key
+        if self._keys.cached(token) is not None:
+            return None
+        return self._admitted(token, request, route)
+
+    async def _admitted(self, token: str, request: HotRequest, route: Route) -> Rejection | None:
+        try:
+            await self._keys.lookup(token)
+        except InterlockError as exc:
+            return self._rejection(exc, request, route)
+        except Exception:
+            request_id = new_request_id()
+            _log.exception("request %s failed", request_id)
+            answer = internal_error(request_id, route.format)
+            return Rejection(answer.status, header_lines(answer.headers), answer.body)
+        return None
+
+    def _rejection(self, exc: InterlockError, request: HotRequest, route: Route) -> Rejection:
+        if self._refused is not None:
+            self._refused(exc.error_code)
+        answer = error_response(exc, request_id=new_request_id(), format=route.format)
+        extra = self._cors(request) if self._origins else b""
+        return Rejection(answer.status, header_lines(answer.headers) + extra, answer.body)
+
     def refuse(self, reason: Refusal) -> tuple[int, bytes]:
         """Status and body for a request that could not be read."""
         kinds = {
@@ -217,20 +262,22 @@ class ControlHot:
         error: str | None = None
         admitted = False
         try:
-            headers = read_headers(request.headers)
-            extra = self._cors(request)
-            given = credentials(headers)
-            byok = given.byok
-            key = self._keys.cached(given.gateway_key)
+            if self._origins:
+                extra = self._cors(request)
+            asked = request.head.memo
+            if type(asked) is not _Asked:
+                asked = request.head.memo = _read(request, route)
+            byok = asked.given.byok
+            key = self._keys.cached(asked.given.gateway_key)
             if key is None:
-                key = await self._keys.lookup(given.gateway_key)
-            ctx = self._context(request, route, headers, key, request_id, byok)
+                key = await self._keys.lookup(asked.given.gateway_key)
+            ctx = self._context(request, route, asked, key, request_id)
             pending = self._limits.admit(key)
             if pending is not None:
                 await pending
             admitted = True
             if self._tracer is not None:
-                finish = self._tracer.begin(ctx, headers.traceparent)
+                finish = self._tracer.begin(ctx, asked.headers.traceparent)
             sink = _HotSink(request, request_id.encode(), extra, self.streams)
             await self._executor.run(ctx, sink)
         except InterlockError as exc:
@@ -260,15 +307,10 @@ class ControlHot:
             if now - request.last_write >= _KEEP_ALIVE_S and not request.disconnected:
                 request.write(_KEEP_ALIVE)
 
-    def _context(  # noqa: PLR0917 - the parts of one request
-        self,
-        request: HotRequest,
-        route: Route,
-        headers: ControlHeaders,
-        key: KeyInfo,
-        request_id: str,
-        byok: str | None,
+    def _context(
+        self, request: HotRequest, route: Route, asked: _Asked, key: KeyInfo, request_id: str
     ) -> CallContext:
+        headers, byok = asked.headers, asked.given.byok
         assert route.endpoint is not None and route.format is not None  # noqa: S101, PT018 - hot routes have both
         provider = route.provider or self._default_provider(route.operation, byok is not None)
         if key.scopes:
@@ -297,15 +339,13 @@ class ControlHot:
             byok=byok,
             endpoint=route.suffix,
             native_client=headers.native,
-            forward=forwarded(headers, route.format, byok=byok is not None),
+            forward=asked.forward,
             session_header=headers.session_id,
             client_session=headers.client_session,
         )
 
     def _cors(self, request: HotRequest) -> bytes:
         """CORS lines for a browser of an allowed origin."""
-        if not self._origins:
-            return b""
         for name, value in request.headers:
             if name == b"origin":
                 origin = value.decode("latin-1")
@@ -322,3 +362,11 @@ class ControlHot:
             request.abort()
             return
         request.respond(answer.status, header_lines(answer.headers) + extra, answer.body)
+
+
+def _read(request: HotRequest, route: Route) -> _Asked:
+    """Raises InterlockError: headers that contradict themselves, no credentials."""
+    headers = read_headers(request.headers)
+    given = credentials(headers)
+    wire = route.format or "chat"
+    return _Asked(headers, given, forwarded(headers, wire, byok=given.byok is not None))

@@ -14,7 +14,6 @@ from typing import Final, Literal
 from urllib.parse import unquote_to_bytes
 
 from interlock.gateway.config import ENDPOINTS, Endpoint
-from interlock.gateway.errors import DualUnavailableError
 from interlock.kernel.errors import InterlockError
 from interlock.providers.wire.exchange import FormatName
 from interlock.surfaces.control.errors import (
@@ -239,8 +238,6 @@ def refusal(route: Route) -> InterlockError | None:
         return InvalidBodyError(
             "only background responses can be cancelled, and this server runs none"
         )
-    if route.endpoint == "lang-graph" and route.operation in DEFAULT_PROVIDERS:
-        return DualUnavailableError("the `lang-graph` endpoint")
     return None
 
 

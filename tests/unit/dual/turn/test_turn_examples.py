@@ -25,6 +25,7 @@ from interlock.dual.turn import (
     Suspend,
     ToolSpec,
 )
+from interlock.gateway.dual.writing import policy_writer
 from interlock.policy.compiled import compile_policy
 from interlock.policy.denial import denial_message, history_entry
 from interlock.policy.model import Caller, Labels, PolicySource, Presets, Session, ToolCall
@@ -348,7 +349,7 @@ def test_the_demo_model_writes_the_policies_of_a_request() -> None:
         "Never send mail to anybody outside @corp.example.\n"
         "```plan\nfinal_return_value = 'done'\n```"
     )
-    play = Play(given(text, GET, SEND, auto_gen=True), DEMO)
+    play = Play(given(text, GET, SEND, auto_gen=True), DEMO, writer=policy_writer)
     answer = play.run()
 
     assert answer.value is not None, answer.error

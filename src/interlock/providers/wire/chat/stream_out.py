@@ -7,6 +7,7 @@ from interlock.providers.wire.chat.content import encode_reasoning
 from interlock.providers.wire.codec import View
 from interlock.providers.wire.errors import StreamOverflowError
 from interlock.providers.wire.model import (
+    Failure,
     Fault,
     PartStart,
     Refusal,
@@ -137,8 +138,15 @@ class ChatStreamEncoder:
         self._gap = False
         return self._ensure() + self._chunk({"content": text})
 
-    def finish(self, stop: StopReason, stop_sequence: str | None, usage: Usage | None) -> bytes:
+    def finish(
+        self,
+        stop: StopReason,
+        stop_sequence: str | None,
+        usage: Usage | None,
+        failure: Failure | None = None,
+    ) -> bytes:
         """See `StreamEncoder`; the typed client knows no `error`, so that is `stop` here."""
+        del failure  # chunks have no member for it
         finish = "stop" if stop is StopReason.ERROR else FINISH[stop]
         if finish == "tool_calls" and legacy(self._view):
             finish = "function_call"

@@ -9,6 +9,7 @@ from interlock.providers.wire.codec import View
 from interlock.providers.wire.messages.answers import REASON, encode_usage, envelope
 from interlock.providers.wire.messages.blocks import encode_thinking
 from interlock.providers.wire.model import (
+    Failure,
     Fault,
     PartStart,
     SignatureDelta,
@@ -157,8 +158,15 @@ class MessagesStreamEncoder:
         self._current = -1
         return out + self._shut()
 
-    def finish(self, stop: StopReason, stop_sequence: str | None, usage: Usage | None) -> bytes:
+    def finish(
+        self,
+        stop: StopReason,
+        stop_sequence: str | None,
+        usage: Usage | None,
+        failure: Failure | None = None,
+    ) -> bytes:
         """See `StreamEncoder`."""
+        del failure  # events have no member for it
         delta = {"stop_reason": REASON[stop], "stop_sequence": stop_sequence}
         return (
             self._ensure()

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from interlock.providers.wire.model import StopReason, ToolCall, Usage
 from interlock.providers.wire.relay.answers import (
@@ -13,17 +14,19 @@ from interlock.providers.wire.relay.answers import (
     array,
     clear,
     mapping,
+    mentions,
     open_tree,
     reject_error,
 )
-from interlock.providers.wire.relay.calls import CallIds, chat_call, with_chat_arguments
+from interlock.providers.wire.relay.calls import CallIds, chat_call, check_kind, with_chat_arguments
 from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, text_of
 from interlock.providers.wire.relay.usage import CHAT_STOPS, chat_stop, chat_usage, write_chat
 
-__all__ = ["ChatAnswer", "assistant_message", "open_chat", "strip_calls"]
+__all__ = ["ChatAnswer", "assistant_message", "may_hide_calls", "open_chat", "strip_calls"]
 
 _MARKERS = (b"tool_calls", b"function_call")
 _CALLED = ("tool_calls", "function_call")
+_DEEP = (dict, list)
 _KEPT = ("content", "refusal", "reasoning_content", "reasoning", "reasoning_details")
 
 
@@ -36,11 +39,26 @@ class _Choice(Struct):
     message: _Message | None = None
 
 
+class _Details(Struct):
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+class _Counts(Struct):
+    prompt_tokens: int
+    completion_tokens: int
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
 class _Quick(Struct):
+    """The usual answer. One that differs, if only in a type, is opened slowly."""
+
     choices: list[_Choice]
     id: str | None = None
     model: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: _Counts | None = None
 
 
 _quick = msgspec.json.Decoder(_Quick)
@@ -62,11 +80,25 @@ def open_chat(body: bytes) -> "ChatAnswer":
                 tree=None,
                 calls=(),
                 stop=CHAT_STOPS.get(reason or "", StopReason.END),
-                usage=chat_usage(quick.usage) if quick.usage else None,
+                usage=_usage(quick.usage) if quick.usage is not None else None,
                 model=quick.model or "",
                 response_id=quick.id or "",
             )
     return _open_slowly(body)
+
+
+def _usage(counts: _Counts) -> Usage:
+    prompt, completion = counts.prompt_tokens_details, counts.completion_tokens_details
+    usage = Usage(input=max(counts.prompt_tokens, 0), output=max(counts.completion_tokens, 0))
+    if prompt is None and completion is None:
+        return usage
+    read, write = (prompt.cached_tokens, prompt.cache_write_tokens) if prompt else (0, 0)
+    return replace(
+        usage,
+        cache_read=max(read or 0, 0),
+        cache_write=max(write or 0, 0),
+        reasoning=max((completion.reasoning_tokens if completion else 0) or 0, 0),
+    )
 
 
 def _open_slowly(body: bytes) -> "ChatAnswer":
@@ -77,11 +109,14 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
     calls: list[ToolCall] = []
     reason = None
     changed = not faithful
-    for choice in array(tree, "choices"):
+    choices = array(tree, "choices")
+    hidden = may_hide_calls(body, choices, "message")
+    for choice in choices:
         message = mapping(choice, "message")
         if not calls:
             reason = choice.get("finish_reason")
         for call in array(message, "tool_calls"):
+            check_kind(call)
             call["id"] = ids.claim(call.get("id"))
             name, arguments = chat_call(call)
             calls.append(ToolCall(id=call["id"], name=name, arguments=arguments))
@@ -90,9 +125,10 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
             call_id = ids.claim(legacy.get("name"))
             name, arguments = chat_call({"function": legacy})
             calls.append(ToolCall(id=call_id, name=name, arguments=arguments))
-        changed |= strip_calls(choice, keep=message)
+        if hidden:
+            changed |= strip_calls(choice, keep=message)
     rest = {name: value for name, value in tree.items() if name != "choices"}
-    if strip_calls(rest):
+    if hidden and strip_calls(rest):
         changed = True
         tree = {**rest, "choices": tree["choices"]}
     return ChatAnswer(
@@ -106,6 +142,23 @@ def _open_slowly(body: bytes) -> "ChatAnswer":
     )
 
 
+def may_hide_calls(body: bytes, choices: Sequence[Tree], place: str) -> bool:
+    """Whether `body` may name calls anywhere but in the `place` of its `choices`.
+
+    Every mention there is one member or the reason to finish; when the bytes hold no
+    others, nothing else can be a call, and nobody has to look.
+    """
+    found = mentions(body, _MARKERS)
+    if not found:
+        return found is None
+    known = 0
+    for choice in choices:
+        said = mapping(choice, place)
+        known += sum([name in said for name in _CALLED])
+        known += choice.get("finish_reason") in _CALLED
+    return found != known
+
+
 def strip_calls(tree: Tree, *, keep: Tree | None = None) -> bool:
     """Removes calls from places no client should look for them; `keep` is their place.
 
@@ -116,13 +169,17 @@ def strip_calls(tree: Tree, *, keep: Tree | None = None) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, list):
-            stack += node
-        elif isinstance(node, dict):
-            for name in _CALLED:
-                if node.get(name) and node is not keep:
-                    del node[name]
-                    found = True
-            stack += [v for k, v in node.items() if node is not keep or k not in _CALLED]
+            stack += [v for v in node if isinstance(v, _DEEP)]
+            continue
+        for name in _CALLED:
+            if node.get(name) and node is not keep:
+                del node[name]
+                found = True
+        stack += [
+            v
+            for k, v in node.items()
+            if isinstance(v, _DEEP) and (node is not keep or k not in _CALLED)
+        ]
     return found
 
 
@@ -136,6 +193,8 @@ def assistant_message(message: Mapping[str, Any]) -> Tree:
 
 class ChatAnswer:
     """See `Answer`."""
+
+    __slots__ = ("_body", "_tree", "calls", "earlier", "model", "response_id", "stop", "usage")
 
     def __init__(
         self,
@@ -155,6 +214,18 @@ class ChatAnswer:
         self.response_id = response_id
         self._body = body
         self._tree = tree
+        self.earlier: Sequence[list[Tree]] = ()
+        """What `said` gave for the rounds before this one."""
+
+    def said(self) -> list[Tree]:
+        """The choices without their calls, the one that called first at the front."""
+        choices = array(self._tree or {}, "choices")
+        calls = iter(self.calls)
+        denied = Verdicts({}, denied=frozenset(), arguments=None, text=None, usage=None, stop=None)
+        called = [any(mapping(one, "message").get(name) for name in _CALLED) for one in choices]
+        told = [_finished(choice, calls, denied) for choice in choices]
+        main = called.index(True) if True in called else 0
+        return [*told[main : main + 1], *told[:main], *told[main + 1 :]]
 
     def output(self) -> Tree | None:
         """The first message that calls something, for the next request."""
@@ -175,18 +246,25 @@ class ChatAnswer:
         stop: StopReason | None = None,
     ) -> bytes:
         """See `Answer.finish`."""
+        if not (self.calls or extra_text or usage or stop or self.earlier):
+            return self._body
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )
-        if not verdicts.changes(self.calls, self.stop, self.usage):
+        if not (self.earlier or verdicts.changes(self.calls, self.stop, self.usage)):
             return self._body
         tree = dict(open_tree(self._body)[0] if self._tree is None else self._tree)
         calls = iter(self.calls)
         choices = [_finished(choice, calls, verdicts) for choice in array(tree, "choices")]
+        if not choices and (extra_text or self.earlier):
+            choices = [{"index": 0, "message": {"role": "assistant"}, "finish_reason": "stop"}]
+        for said in reversed(self.earlier):
+            choices[0] = _continuing(said[0], choices[0])
         if extra_text:
-            if not choices:
-                choices = [{"index": 0, "message": {"role": "assistant"}, "finish_reason": "stop"}]
             choices[0]["message"] = _saying(mapping(choices[0], "message"), extra_text)
+        if self.earlier:
+            others = self.earlier[0][1:]
+            choices = sorted([choices[0], *others], key=lambda one: int(one.get("index", 0)))
         tree["choices"] = choices
         if usage is not None and usage != self.usage:
             tree["usage"] = write_chat(tree.get("usage"), usage)
@@ -232,6 +310,28 @@ def _finished(choice: Tree, calls: Iterator[ToolCall], verdicts: Verdicts) -> Tr
     elif gone and (called or legacy) and CHAT_STOPS.get(reason) is StopReason.TOOL_CALLS:
         choice["finish_reason"] = "stop"
     return choice
+
+
+def _continuing(earlier: Tree, choice: Tree) -> Tree:
+    """`choice` as the continuation of what an earlier round said; texts are two lines apart."""
+    before, message = mapping(earlier, "message"), mapping(choice, "message")
+    merged = {**before, **{name: value for name, value in message.items() if value is not None}}
+    for name in ("refusal", "reasoning_content", "reasoning"):
+        if isinstance(before.get(name), str) and isinstance(message.get(name), str):
+            merged[name] = before[name] + message[name]
+    for name in ("reasoning_details", "annotations"):
+        if isinstance(before.get(name), list) and isinstance(message.get(name), list):
+            merged[name] = [*before[name], *message[name]]
+    said, more = before.get("content"), message.get("content")
+    if said and isinstance(more, list):
+        said = said if isinstance(said, list) else [{"type": "text", "text": said}]
+        merged["content"] = [*said, *more]
+    elif said and more:
+        merged = _saying({**merged, "content": said}, more)
+    elif said:
+        merged["content"] = said
+    index = {"index": earlier["index"]} if "index" in earlier else {}
+    return {**choice, **index, "message": merged}
 
 
 def _saying(message: Tree, text: str) -> Tree:

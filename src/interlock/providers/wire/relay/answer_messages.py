@@ -1,6 +1,7 @@
 """A whole Messages answer."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -133,6 +134,13 @@ class MessagesAnswer:
         self.response_id = response_id
         self._body = body
         self._tree = tree
+        self.earlier: Sequence[list[Tree]] = ()
+        """What `said` gave for the rounds before this one."""
+
+    def said(self) -> list[Tree]:
+        """The blocks that call nothing."""
+        content = array(self._tree or {}, "content")
+        return [block for block in content if not is_tool_use(block.get("type"))]
 
     def output(self) -> list[Tree] | None:
         """The content for the next request, thinking with its signature included."""
@@ -154,7 +162,7 @@ class MessagesAnswer:
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )
-        if not verdicts.changes(self.calls, self.stop, self.usage):
+        if not (self.earlier or verdicts.changes(self.calls, self.stop, self.usage)):
             return self._body
         tree = dict(open_tree(self._body)[0] if self._tree is None else self._tree)
         calls = iter(self.calls)
@@ -174,7 +182,7 @@ class MessagesAnswer:
         if extra_text:
             at = len(content) if first_call is None else first_call
             content.insert(at, {"type": "text", "text": extra_text})
-        tree["content"] = content
+        tree["content"] = [*chain.from_iterable(self.earlier), *content]
         if first_call is None:
             self._settle(tree, stop)
         if usage is not None and usage != self.usage:

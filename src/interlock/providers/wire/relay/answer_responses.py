@@ -108,6 +108,20 @@ def said_item(item_id: str, text: str) -> Tree:
     return {**tree, "content": [part]}
 
 
+def _in_a_row(rounds: Sequence[list[Tree]]) -> list[Tree]:
+    """The items of all rounds; an id that an earlier round has used is made another one."""
+    row: list[Tree] = []
+    used: set[object] = set()
+    for number, items in enumerate(rounds, 1):
+        own = [
+            {**item, "id": f"{item['id']}_r{number}"} if item.get("id") in used else item
+            for item in items
+        ]
+        used.update(item["id"] for item in own if isinstance(item.get("id"), str))
+        row += own
+    return row
+
+
 def settle_status(tree: Tree, stop: StopReason | None) -> None:
     """Writes `stop` into a response object; END and TOOL_CALLS are `completed`."""
     match stop:
@@ -147,6 +161,12 @@ class ResponsesAnswer:
         self._body = body
         self._tree = tree
         self._linked = linked
+        self.earlier: Sequence[list[Tree]] = ()
+        """What `said` gave for the rounds before this one."""
+
+    def said(self) -> list[Tree]:
+        """The items that call nothing."""
+        return [item for item in array(self._tree or {}, "output") if not is_call(item)]
 
     def output(self) -> list[Tree] | None:
         """The items for the next request."""
@@ -166,7 +186,7 @@ class ResponsesAnswer:
         verdicts = Verdicts(
             ids, denied=denied, arguments=arguments, text=extra_text, usage=usage, stop=stop
         )
-        changed = verdicts.changes(self.calls, self.stop, self.usage)
+        changed = bool(self.earlier) or verdicts.changes(self.calls, self.stop, self.usage)
         if not changed and self._linked is None:
             return self._body
         tree = dict(open_tree(self._body)[0] if self._tree is None else self._tree)
@@ -192,7 +212,7 @@ class ResponsesAnswer:
             at = len(output) if first_call is None else first_call
             suffix = self.response_id.removeprefix("resp_") or "0"
             output.insert(at, said_item(f"msg_{suffix}_{at}", extra_text))
-        tree["output"] = output
+        tree["output"] = _in_a_row([*self.earlier, output]) if self.earlier else output
         tree.pop("output_text", None)
         if first_call is None and stop is not None and stop is not self.stop:
             settle_status(tree, stop)

@@ -19,7 +19,16 @@ from interlock.providers.wire.relay.exact import (
     text_of,
 )
 
-__all__ = ["Tree", "Verdicts", "array", "clear", "mapping", "open_tree", "reject_error"]
+__all__ = [
+    "Tree",
+    "Verdicts",
+    "array",
+    "clear",
+    "mapping",
+    "mentions",
+    "open_tree",
+    "reject_error",
+]
 
 Tree = dict[str, Any]
 
@@ -65,7 +74,21 @@ def clear(body: bytes, markers: Sequence[bytes]) -> bool:
 
     ASCII characters have an escaped spelling only as `\u00xx`.
     """
-    return b"\\u00" not in body and not any(marker in body for marker in markers)
+    if b"\\" in body and b"\\u00" in body:
+        return False
+    for marker in markers:  # noqa: SIM110 - twice as fast as `any` over a generator
+        if marker in body:
+            return False
+    return True
+
+
+def mentions(body: bytes, markers: Sequence[bytes]) -> int | None:
+    """How often the markers occur in `body`; None when an escape could spell one."""
+    return (
+        None
+        if b"\\" in body and b"\\u00" in body
+        else sum([body.count(marker) for marker in markers])
+    )
 
 
 def open_tree(body: bytes) -> tuple[Tree, bool]:

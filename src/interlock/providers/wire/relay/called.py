@@ -12,7 +12,7 @@ from msgspec import json
 from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.relay.exact import JSON_ERRORS
 
-__all__ = ["called_ids", "given_results"]
+__all__ = ["called_ids", "given_results", "last_called"]
 
 _CALLS = ("_call", "_use")
 
@@ -38,6 +38,19 @@ def given_results(
     for item in (*prepended, *_listed(name, body)):
         if isinstance(item, dict):
             yield from _results(name, item)
+
+
+def last_called(items: Sequence[Any]) -> list[str]:
+    """Ids of the calls among the model's last ones of Responses items, in order."""
+    called: list[str] = []
+    for item in reversed(items):
+        kind = str(item.get("type", "message")) if isinstance(item, dict) else "_output"
+        if kind.endswith("_output") or (kind == "message" and item.get("role") != "assistant"):
+            break
+        call_id = item.get("call_id") or item.get("id")
+        if kind.endswith("_call") and isinstance(call_id, str):
+            called.append(call_id)
+    return called[::-1]
 
 
 def _listed(name: FormatName, body: bytes) -> list[Any]:

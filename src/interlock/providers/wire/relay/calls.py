@@ -3,9 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.relay.exact import JSON_ERRORS, dumps, loads, text_of
 
-__all__ = ["CallIds", "chat_call", "is_tool_use", "object_of", "with_chat_arguments"]
+__all__ = [
+    "CallIds",
+    "chat_call",
+    "check_kind",
+    "is_tool_use",
+    "object_of",
+    "with_chat_arguments",
+]
 
 Tree = dict[str, Any]
 
@@ -42,6 +50,16 @@ def is_tool_use(kind: object) -> bool:
     through undecided.
     """
     return isinstance(kind, str) and kind.endswith("tool_use") and kind not in _PROVIDER_RUN
+
+
+def check_kind(call: Mapping[str, Any]) -> None:
+    """Refuses an entry that is a function and a custom tool at once.
+
+    One of the two would be decided, and the client might run the other. Raises
+    `MalformedAnswerError`.
+    """
+    if isinstance(call.get("function"), dict) and isinstance(call.get("custom"), dict):
+        raise MalformedAnswerError("the upstream sent a tool call of two kinds")
 
 
 def chat_call(call: Mapping[str, Any]) -> tuple[str, str]:

@@ -316,9 +316,11 @@ class EventRelay:
 
     def _held_event(self, sink: object, text: bytes, event: bytes) -> None:
         if isinstance(sink, HeldBytes):
-            event.decode()
+            if not event.isascii():
+                event.decode()
+                event = _without_separators(event)
             sink.pieces.append(text)
-            sink.events.append(_without_separators(event))
+            sink.events.append(event)
             self._keep(len(text) + len(event))
 
     def _forward(self, run: bytes) -> None:
@@ -375,6 +377,8 @@ def _fields(block: bytes, *, first: bool) -> tuple[bytes, bytes | None, list[byt
 
     `id` and `retry` are left out: a client that keeps them fails on a later comment (8.5).
     """
+    if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2:
+        return b"", block[6:-2], [], True
     name = b""
     data: list[bytes] = []
     comments: list[bytes] = []

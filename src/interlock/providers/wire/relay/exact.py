@@ -73,9 +73,7 @@ def check_unique(body: bytes, opened: dict[str, Raw]) -> None:
     A compact body is proved by its length alone: the parts, the punctuation they need,
     and nothing left over. Others are walked from member to member, never into one.
     """
-    size = 4 * len(opened) + 1
-    for member, content in opened.items():
-        size += len(member) + len(content)
+    size = 4 * len(opened) + 1 + len("".join(opened)) + sum(map(len, opened.values()))
     if size == len(body) or not opened:
         return
     seen: set[str] = set()

@@ -36,6 +36,7 @@ _CLIENTS: Mapping[FormatName, Client] = {
     "responses": ResponsesClient(),
 }
 
+_Whole = ChatAnswer | MessagesAnswer | ResponsesAnswer
 _Round = ChatAnswer | MessagesAnswer | ResponsesAnswer | ChatRelay | MessagesRelay | ResponsesRelay
 
 
@@ -52,7 +53,7 @@ def relay_exchange(name: FormatName) -> Exchange:
 class _RelayExchange:
     """See `Exchange`."""
 
-    __slots__ = ("_linked", "_lost", "_native", "_round", "client", "upstream")
+    __slots__ = ("_earlier", "_linked", "_lost", "_native", "_round", "client", "upstream")
 
     def __init__(self, name: FormatName) -> None:
         self.client: FormatName = name
@@ -61,6 +62,8 @@ class _RelayExchange:
         self._native = True
         self._linked: str | None = None
         self._round: _Round | None = None
+        self._earlier: list[_Whole] = []
+        """Whole answers of earlier rounds; all their calls were denied."""
 
     def request(self, head: Head, edits: Edits) -> bytes:
         """See `Exchange.request`."""
@@ -79,7 +82,7 @@ class _RelayExchange:
 
     def answer(self, body: bytes) -> Answer:
         """See `Exchange.answer`."""
-        found: ChatAnswer | MessagesAnswer | ResponsesAnswer
+        found: _Whole
         match self.client:
             case "chat":
                 found = open_chat(body)
@@ -90,6 +93,7 @@ class _RelayExchange:
             case _:
                 assert_never(self.client)
         self._round = found
+        found.earlier = tuple(one.said() for one in self._earlier)
         return found
 
     def stream(
@@ -131,6 +135,8 @@ class _RelayExchange:
         """See `Exchange.again`; before or after `next_round` of the relay."""
         texts = [(call.id, call.name, denials.get(call.id, "")) for call in calls]
         output = self._round.output() if self._round is not None else None
+        if isinstance(self._round, _Whole):
+            self._earlier.append(self._round)
         if self.client == "chat":
             message: Any = output or assistant_message({"tool_calls": [_chat(c) for c in calls]})
             known = {call["id"] for call in message.get("tool_calls") or ()}

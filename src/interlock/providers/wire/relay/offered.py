@@ -5,7 +5,7 @@ are kept by their bytes, oldest out first, within a fixed budget.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec import Raw, json
@@ -18,8 +18,11 @@ __all__ = [
     "LOCAL_TOOLS",
     "OfferedCache",
     "chat_functions",
+    "chat_implied",
     "chat_tools",
+    "messages_implied",
     "messages_tools",
+    "responses_implied",
     "responses_tools",
 ]
 
@@ -144,11 +147,77 @@ def responses_tools(tools: list[Any]) -> list[OfferedTool]:
                 path = f"{at}.tools[{j}]"
                 inner_kind = _object(one, path).get("type") or "function"
                 found.append(_function(one, path, kind=str(inner_kind), prefix=f"{space}."))
+        elif kind == "mcp":
+            found += _mcp_tools(tool)
         else:
-            label = tool.get("server_label") if kind == "mcp" else None
-            name = label if isinstance(label, str) else LOCAL_TOOLS.get(kind, kind)
+            name = LOCAL_TOOLS.get(kind, kind)
             found.append(OfferedTool(name=name, kind=kind, hosted=kind not in LOCAL_TOOLS))
     return found
+
+
+def _mcp_tools(tool: Tree) -> list[OfferedTool]:
+    """An MCP server, and those of its tools that are known to run without being asked for.
+
+    A call that needs an approval comes to the client and is decided as `<label>.<tool>`;
+    one that does not never comes, so its offer is decided under that name.
+    """
+    label = tool.get("server_label")
+    server = OfferedTool(name=label if isinstance(label, str) else "mcp", kind="mcp", hosted=True)
+    approval = tool.get("require_approval")
+    if approval in (None, "always"):
+        return [server]
+    exempt = approval.get("never") if isinstance(approval, dict) else tool.get("allowed_tools")
+    if isinstance(exempt, dict):
+        exempt = exempt.get("tool_names")
+    names = [name for name in exempt if isinstance(name, str)] if isinstance(exempt, list) else []
+    inner = [OfferedTool(name=f"{server.name}.{n}", kind="mcp", hosted=True) for n in names]
+    return [server, *inner]
+
+
+def chat_implied(opened: Mapping[str, Raw], model: str) -> list[OfferedTool]:
+    """Tools that other members of Chat Completions switch on: web search, plugins.
+
+    A model name that ends in `:online` is OpenRouter's other way to ask for its plugin.
+    """
+    found = []
+    if _given(opened, "web_search_options"):
+        found.append(_hosted("web_search", "web_search_options"))
+    found += [_hosted(name, "plugins") for name in _named(opened, "plugins", "id")]
+    if model.endswith(":online"):
+        found.append(_hosted("web", "plugins"))
+    return found
+
+
+def messages_implied(opened: Mapping[str, Raw]) -> list[OfferedTool]:
+    """MCP servers of Messages; an older form of the feature offers all their tools."""
+    return [_hosted(name, "mcp_toolset") for name in _named(opened, "mcp_servers", "name")]
+
+
+def responses_implied(opened: Mapping[str, Raw]) -> list[OfferedTool]:
+    """A prompt stored at the provider, which may bring tools that nobody here has seen."""
+    return [_hosted("prompt", "prompt")] if _given(opened, "prompt") else []
+
+
+def _hosted(name: str, kind: str) -> OfferedTool:
+    return OfferedTool(name=name, kind=kind, hosted=True)
+
+
+def _given(opened: Mapping[str, Raw], member: str) -> bool:
+    return member in opened and bytes(opened[member]) != b"null"
+
+
+def _named(opened: Mapping[str, Raw], member: str, name: str) -> list[str]:
+    """What the entries of a list call themselves; the member's name for what has none."""
+    if not _given(opened, member):
+        return []
+    try:
+        entries = loads(opened[member])
+    except JSON_ERRORS as error:
+        raise InvalidRequestError(f"`{member}`: {error}", param=member) from error
+    if not isinstance(entries, list):
+        raise InvalidRequestError(f"`{member}` must be an array", param=member)
+    given = [entry.get(name) if isinstance(entry, dict) else None for entry in entries]
+    return [one if isinstance(one, str) and one else member for one in given]
 
 
 def _function(

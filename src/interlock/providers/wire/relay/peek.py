@@ -37,6 +37,7 @@ ABSENT = Raw(b"null")
 
 DUAL_ONLY = ("user_provided_program", "context_vars")
 
+_DUAL_ONLY = frozenset(DUAL_ONLY)
 _text = msgspec.json.Decoder(str)
 _AT = re.compile(r" - at `\$?\.?([^`]*)`$")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
@@ -135,8 +136,9 @@ def boolean(opened: Members, name: str, *, default: bool) -> bool:
 
 def dual_only(opened: Members) -> tuple[str, ...]:
     """Members only dual-llm execution knows that are given."""
-    found = [n for n in DUAL_ONLY if n in opened and bytes(opened[n]) != _NULL]
-    return tuple(found)
+    if _DUAL_ONLY.isdisjoint(opened):
+        return ()
+    return tuple(n for n in DUAL_ONLY if n in opened and bytes(opened[n]) != _NULL)
 
 
 def unambiguous(value: Raw, path: str) -> None:

@@ -9,7 +9,12 @@ from interlock.providers.wire.errors import InvalidRequestError
 from interlock.providers.wire.exchange import FormatName, Head, OfferedTool, ResultIn
 from interlock.providers.wire.relay.calls import chat_call
 from interlock.providers.wire.relay.exact import elements
-from interlock.providers.wire.relay.offered import OfferedCache, chat_functions, chat_tools
+from interlock.providers.wire.relay.offered import (
+    OfferedCache,
+    chat_functions,
+    chat_implied,
+    chat_tools,
+)
 from interlock.providers.wire.relay.peek import (
     ABSENT,
     Members,
@@ -72,23 +77,25 @@ class ChatClient:
         listed = opened.get("messages")
         if listed is None:
             raise InvalidRequestError("`messages` is missing", param="messages")
-        history, results, new_user = _read_messages(listed)
+        history, results, called, new_user = _read_messages(listed)
         head = Head(
             format="chat",
             model=model,
             stream=boolean(opened, "stream", default=False),
             body=body,
             results=results,
+            called=called,
             new_user_message=new_user,
             has_history=history,
         )
-        if len(opened) > 2:
+        if len(opened) > 2 or model.endswith(":online"):
             self._optional(head, opened)
         return head
 
     def _optional(self, head: Head, opened: Members) -> None:
         if "tools" in opened or "functions" in opened:
             head.tools = self._offered(opened)
+        head.implied = chat_implied(opened, head.model)
         if "parallel_tool_calls" in opened:
             head.parallel = boolean(opened, "parallel_tool_calls", default=True)
         if head.stream:
@@ -120,8 +127,8 @@ def user_ref(opened: Members) -> str | None:
     return None
 
 
-def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
-    """History?, the results after the last assistant message, and a user message after them."""
+def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], list[str], bool]:
+    """Whether there is history, the results after it, the calls they answer, a user after them."""
     messages = decode(_messages, listed, "messages")
     found: list[int] = []
     new_user = False
@@ -138,11 +145,11 @@ def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
         elif role == "user" and not found:
             new_user = True
     if not found:
-        return history, [], True
+        return history, [], [], True
     opened = elements(listed)
     calls = _read_calls(opened[caller], f"messages[{caller}]") if caller >= 0 else {}
     results = [_read_result(opened[i], f"messages[{i}]", calls) for i in reversed(found)]
-    return True, results, new_user
+    return True, results, list(calls), new_user
 
 
 def _read_calls(message: Raw, path: str) -> dict[str, tuple[str, str]]:

@@ -7,7 +7,7 @@ from interlock.providers.wire.errors import InvalidRequestError, ThreadsUnsuppor
 from interlock.providers.wire.exchange import FormatName, Head, ResultIn
 from interlock.providers.wire.relay.calls import is_tool_use
 from interlock.providers.wire.relay.exact import elements
-from interlock.providers.wire.relay.offered import OfferedCache, messages_tools
+from interlock.providers.wire.relay.offered import OfferedCache, messages_implied, messages_tools
 from interlock.providers.wire.relay.peek import (
     ABSENT,
     Members,
@@ -74,14 +74,16 @@ class MessagesClient:
         listed = opened.get("messages")
         if listed is None:
             raise InvalidRequestError("`messages` is missing", param="messages")
-        history, results, new_user = _read_messages(listed)
+        history, results, called, new_user = _read_messages(listed)
         return Head(
             format="messages",
             model=model,
             stream=boolean(opened, "stream", default=False),
             body=body,
             tools=self._tools(opened.get("tools")),
+            implied=messages_implied(opened),
             results=results,
+            called=called,
             new_user_message=new_user,
             has_history=history,
             user_ref=user_ref(opened),
@@ -98,8 +100,8 @@ def _parallel(opened: Members) -> bool:
     return not (read and read.disable_parallel_tool_use)
 
 
-def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
-    """History?, the results after the last assistant message, and user content after them."""
+def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], list[str], bool]:
+    """Whether there is history, the results after it, the calls they answer, user content."""
     messages = decode(_messages, listed, "messages")
     history = False
     first = 0
@@ -132,7 +134,7 @@ def _read_messages(listed: Raw) -> tuple[bool, list[ResultIn], bool]:
                 new_user = False
             else:
                 new_user = True
-    return history or bool(results), results, new_user or not results
+    return history or bool(results), results, list(calls), new_user or not results
 
 
 def _read_calls(content: Raw, path: str) -> dict[str, _ToolUse]:

@@ -10,7 +10,7 @@ from interlock.providers.wire.exchange import FormatName, Head, ResultIn
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.relay.exact import elements, loads
 from interlock.providers.wire.relay.items import call_of
-from interlock.providers.wire.relay.offered import OfferedCache, responses_tools
+from interlock.providers.wire.relay.offered import OfferedCache, responses_implied, responses_tools
 from interlock.providers.wire.relay.peek import (
     ABSENT,
     boolean,
@@ -93,14 +93,16 @@ class ResponsesClient:
             listed = None
         if listed is None and not (previous or conversation or "prompt" in opened):
             raise InvalidRequestError("`input` is missing", param="input")
-        history, results, new_user = _read_input(listed)
+        history, results, called, new_user = _read_input(listed)
         return Head(
             format="responses",
             model=model,
             stream=boolean(opened, "stream", default=False),
             body=body,
             tools=self._tools(opened.get("tools")),
+            implied=responses_implied(opened),
             results=results,
+            called=called,
             new_user_message=new_user,
             has_history=history,
             previous_response_id=previous,
@@ -119,10 +121,10 @@ def _read_conversation(value: Raw | None) -> str | None:
     return read.id if isinstance(read, _Conversation) else read
 
 
-def _read_input(listed: Raw | None) -> tuple[bool, list[ResultIn], bool]:
-    """History?, the outputs after the last item of the model, and a user message after them."""
+def _read_input(listed: Raw | None) -> tuple[bool, list[ResultIn], list[str], bool]:
+    """Whether there is history, the outputs after it, the calls they answer, a user after them."""
     if listed is None or memoryview(listed)[0] == _QUOTE:
-        return False, [], True
+        return False, [], [], True
     items = decode(_items, listed, "input")
     found: list[int] = []
     new_user = False
@@ -143,14 +145,28 @@ def _read_input(listed: Raw | None) -> tuple[bool, list[ResultIn], bool]:
         else:
             history = True
     if not found:
-        return history, [], True
+        return history, [], [], True
     opened = elements(listed)
     results = [_read_output(opened[i], items[i].type or "", f"input[{i}]") for i in reversed(found)]
     wanted = {result.call_id for result in results}
     calls = _read_calls(items, opened, min(found), wanted)
     if calls:
         results = [_of_call(result, calls.get(result.call_id)) for result in results]
-    return True, results, new_user
+    return True, results, _called(items, min(found)), new_user
+
+
+def _called(items: list[_Item], before: int) -> list[str]:
+    """Ids of the calls among the model's last items, which stand `before` their results."""
+    called: list[str] = []
+    for i in range(before - 1, -1, -1):
+        item = items[i]
+        kind = item.type or "message"
+        if kind in _OUTPUTS or (kind == "message" and item.role != "assistant"):
+            break
+        call_id = item.call_id or item.id
+        if kind.endswith("_call") and call_id:
+            called.append(call_id)
+    return called[::-1]
 
 
 def _read_calls(

@@ -39,14 +39,14 @@ def request_responses(head: Head, edits: Edits, lost: list[str]) -> bytes:
     """The body; paths of what could not be carried are added to `lost`."""
     history = touches_history(head, edits) or bool(edits.prepend and edits.upstream_id)
     rename = edits.model is not None and edits.model != head.model
-    tools = edits.tools is not None and not head.tools
+    tools = edits.tools is not None  # for a body that has none of its own
     members_change = bool(rename or tools or edits.prepend or edits.drop_tools or edits.overrides)
     if not (members_change or history):
         return head.body
     body = members(head.body)
     if rename:
         body["model"] = raw(edits.model)
-    if tools:
+    if tools and bytes(body.get("tools", b"null")) in (b"null", b"[]"):
         body["tools"] = raw(list(edits.tools or ()))
     if edits.drop_tools:
         drop_tools(body, edits.drop_tools, responses_tools)

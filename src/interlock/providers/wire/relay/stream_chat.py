@@ -13,9 +13,13 @@ from typing import Any
 from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.exchange import Ended, Head
 from interlock.providers.wire.model import Fault, StopReason, ToolCall, Usage
-from interlock.providers.wire.relay.answer_chat import assistant_message, strip_calls
+from interlock.providers.wire.relay.answer_chat import (
+    assistant_message,
+    may_hide_calls,
+    strip_calls,
+)
 from interlock.providers.wire.relay.answers import array, mapping
-from interlock.providers.wire.relay.calls import CallIds, chat_call
+from interlock.providers.wire.relay.calls import CallIds, chat_call, check_kind
 from interlock.providers.wire.relay.chat_call import ChatCall
 from interlock.providers.wire.relay.events import (
     Event,
@@ -59,6 +63,8 @@ class ChatRelay(EventRelay):
         self._opened: set[int] = set()
         self._said: set[int] = set()
         self._released: dict[int, int] = {}
+        self._gap = False
+        """The next text is the first of a later round."""
         self._kept: list[tuple[Tree, bytes]] = []
         """Ends of other choices from earlier rounds."""
         self._closed = False
@@ -87,16 +93,18 @@ class ChatRelay(EventRelay):
             return
         choices = array(tree, "choices")
         self._note(tree)
-        changed = strip_calls({n: v for n, v in tree.items() if n != "choices"})
-        if changed:
+        calls = may_hide_calls(event.raw, choices, "delta")
+        if calls and strip_calls({n: v for n, v in tree.items() if n != "choices"}):
             raise MalformedAnswerError("the upstream sent tool calls outside of a choice")
         if not choices:
             self._aside(event)
             return
         now: list[Tree] = []
         ends: list[Tree] = []
+        changed = False
+        alone = len(choices) == 1
         for choice in choices:
-            changed |= self._choice(choice, event, now, ends, alone=len(choices) == 1)
+            changed |= self._choice(choice, event, now, ends, alone=alone, calls=calls)
         if ends:
             self._end(event, ends, whole=not now and len(ends) == len(choices) and not changed)
         if now:
@@ -123,14 +131,25 @@ class ChatRelay(EventRelay):
             self._emit(event.raw)
 
     def _choice(
-        self, choice: Tree, event: Event, now: list[Tree], ends: list[Tree], *, alone: bool
+        self,
+        choice: Tree,
+        event: Event,
+        now: list[Tree],
+        ends: list[Tree],
+        *,
+        alone: bool,
+        calls: bool,
     ) -> bool:
-        """Sorts one choice of a chunk; whether it had to be taken apart."""
+        """Sorts one choice of a chunk; whether it had to be taken apart.
+
+        `calls` is False where the bytes of the event prove that it has no calls anywhere
+        but in its deltas.
+        """
         index = choice.get("index", 0)
         if not isinstance(index, int):
             raise MalformedAnswerError("the upstream's `index` of a choice is not a number")
         delta = mapping(choice, "delta")
-        changed = strip_calls(choice, keep=delta)
+        changed = calls and strip_calls(choice, keep=delta)
         reason = choice.get("finish_reason")
         fragments = array(delta, "tool_calls")
         legacy = mapping(delta, "function_call")
@@ -139,6 +158,8 @@ class ChatRelay(EventRelay):
             rest = {name: value for name, value in delta.items() if name not in _CALLED}
             visible = _visible(rest) or bool(choice.get("logprobs"))
             single = alone and len(fragments) + bool(legacy) == 1 and not visible and not reason
+            # What was stripped is in the bytes still: then the event is written anew.
+            single = single and not changed
             self._fragments(index, choice, event, fragments, legacy, single=single)
             changed = True
             if not visible and not reason:
@@ -198,6 +219,9 @@ class ChatRelay(EventRelay):
         delta = {name: v for name, v in mapping(choice, "delta").items() if name != "role"}
         if not _visible(delta) and not choice.get("logprobs"):
             return None
+        if self._gap and isinstance(delta.get("content"), str) and delta["content"]:
+            self._gap = False
+            delta["content"] = "\n\n" + delta["content"]
         return {**choice, "index": self._main, "delta": delta}
 
     def _end(self, event: Event, ends: list[Tree], *, whole: bool) -> None:
@@ -259,6 +283,9 @@ class ChatRelay(EventRelay):
         first: bool,
         single: bool,
     ) -> None:
+        if call.member:
+            # Told in two kinds, one would be decided and the other assembled.
+            check_kind({call.member: {}, **fragment})
         inner = mapping(fragment, call.member) if call.member else fragment
         if not first:
             name = inner.get("name")
@@ -375,6 +402,7 @@ class ChatRelay(EventRelay):
                 if others:
                     self._kept.append(({**tree, "choices": others}, b""))
         self._round += 1
+        self._gap = self._main in self._said
         self._over = False
         self._buffer.clear()
         self._held = 0

@@ -40,6 +40,9 @@ _ARGUMENTS = {
     "response.function_call_arguments.delta": "delta",
     "response.custom_tool_call_input.delta": "delta",
 }
+_OF_CALLS = ("response.function_call_arguments.", "response.custom_tool_call_input.")
+"""Events that tell a client's call; some clients act on them without looking at the item."""
+
 _TEXT_DELTAS = frozenset(
     {
         "response.output_text.delta",
@@ -138,6 +141,9 @@ class ResponsesRelay(OrderedRelay):
         """An event of an output item, or of none."""
         tree = event.tree
         index = tree.get("output_index")
+        held = self._items.get(index) if isinstance(index, int) else None
+        if held is None and kind.startswith(_OF_CALLS):
+            raise MalformedAnswerError("the upstream told the arguments of no tool call")
         if not isinstance(index, int):
             if "output_index" in tree or kind.startswith("response.output_item."):
                 raise MalformedAnswerError("the upstream sent an item without its place")
@@ -150,7 +156,6 @@ class ResponsesRelay(OrderedRelay):
         if kind == "response.output_item.done":
             self._item_done(event, index)
             return
-        held = self._items.get(index)
         if held is not None:
             self._call_event(held, event, kind)
         elif send and self._put(event) and kind in _TEXT_DELTAS and tree.get("delta"):
@@ -367,7 +372,7 @@ class ResponsesRelay(OrderedRelay):
         kind = f"response.{stem}.done"
         done = next((e.tree for e in held.told if e.tree.get("type") == kind), {})
         named = {"name": item.get("name")} if member == "arguments" else {}
-        tree = {"type": kind, **where, **named, **done, member: text}
+        tree = {**done, "type": kind, **where, **named, member: text}
         out.append(frame({**tree, **where, "sequence_number": self._number()}, kind))
 
     # Ends -----------------------------------------------------------------------------

@@ -33,10 +33,14 @@ _TEXT_HOLES = frozenset(
     }
 )
 """Members whose string values no judgement depends on."""
-_NUMBER_HOLES = frozenset({"sequence_number"})
+_NUMBER_HOLE = "sequence_number"
 
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s"]')
-_NUMBER_TOKEN = re.compile(rb"[0-9]+")
+_HOLE = re.compile(
+    rb'(?<=[{,\s])"(?:(%b)"\s*:\s*"((?:[^"\\]|\\.)*)"|%b"\s*:\s*([0-9]+))'
+    % ("|".join(sorted(_TEXT_HOLES)).encode(), _NUMBER_HOLE.encode())
+)
+"""A member with a value that may become a hole. In well-formed JSON an unescaped quote
+followed by a name, a quote and a colon is always the name of a member."""
 _STRING_REST = re.compile(
     rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*'
 ).match
@@ -93,55 +97,27 @@ def learn(event: bytes, capture: str, sink: object) -> Template | None:
     """
     if len(event) > MAX_TEMPLATE:
         return None
-    head = b""
-    rest: list[tuple[object, int, int]] = []
+    rest: list[tuple[object, int]] = []
     start = 0
     cuts: list[bytes] = []
     captured = 0
-    begin = event.find(b"data:")
-    for at, end, name in _values(event, begin + 5):
-        if event[at - 1 : at] == b'"' and name in _TEXT_HOLES:
-            kind = _CAPTURE if name == capture else _PLAIN
+    wanted = capture.encode()
+    for found in _HOLE.finditer(event, event.find(b"data:") + 5):
+        if found[1] is not None:
+            kind = _CAPTURE if found[1] == wanted else _PLAIN
             captured += kind == _CAPTURE
-            rest.append((_STRING_REST, kind, 0))
-        elif event[at : at + 1].isdigit() and name in _NUMBER_HOLES:
-            rest.append((_NUMBER_REST, _SEQUENCE if name == "sequence_number" else _PLAIN, 0))
+            rest.append((_STRING_REST, kind))
+            at, end = found.span(2)
         else:
-            continue
+            rest.append((_NUMBER_REST, _SEQUENCE))
+            at, end = found.span(3)
         cuts.append(event[start:at])
         start = end
     if captured != 1:
         return None
     cuts.append(event[start:])
-    head = cuts[0]
     holes = tuple(
         (hole, literal, len(literal), kind)
-        for (hole, kind, _), literal in zip(rest, cuts[1:], strict=True)
+        for (hole, kind), literal in zip(rest, cuts[1:], strict=True)
     )
-    return Template(head, holes, sink)
-
-
-def _values(event: bytes, begin: int) -> list[tuple[int, int, str]]:
-    """(start, end, member name) of every string (inside its quotes) and number in a member."""
-    found: list[tuple[int, int, str]] = []
-    name: bytes | None = None
-    last: tuple[int, int] | None = None
-    at = begin
-    while (token := _TOKEN.search(event, at)) is not None:
-        at = token.end()
-        first = token[0][:1]
-        if first == b":":
-            name = event[last[0] + 1 : last[1] - 1] if last else None
-            last = None
-            continue
-        if first == b'"':
-            last = (token.start(), at)
-        elif first.isdigit():
-            number = _NUMBER_TOKEN.match(event, token.start())
-            at = number.end() if number else at
-        if name is not None and first == b'"':
-            found.append((token.start() + 1, at - 1, name.decode()))
-        elif name is not None and first.isdigit():
-            found.append((token.start(), at, name.decode()))
-        name = None
-    return found
+    return Template(cuts[0], holes, sink)
