@@ -15,7 +15,10 @@ from interlock.policy.syntax import nodes
 from interlock.policy.syntax.parser import parse
 from interlock.policy.syntax.printer import print_program, print_rule
 
-__all__ = ["generic_steps", "suite_steps"]
+__all__ = ["CURVES", "generic_steps", "suite_steps"]
+
+CURVES = ("workspace", "slack", "generic")
+"""Policies that are grown: those of two suites, and the generic one of the two others."""
 
 _NEVER = 'tool "x" { must allow when 1 == 2; }'
 
