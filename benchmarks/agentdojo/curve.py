@@ -1,8 +1,8 @@
 """What each rule of a policy buys and costs: the policy grown rule by rule.
 
 A suite's policy starts with none of its allow rules and gets them back in the order of its
-text. The generic policy starts with reads only and gets its exceptions in groups; one more
-step than is shipped shows where attacks begin to come through.
+text. The generic policy starts with reads only and gets its exceptions in groups, and in the
+end one more than is shipped.
 """
 
 import re
