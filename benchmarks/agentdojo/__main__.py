@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.agentdojo.costs import costs
-from benchmarks.agentdojo.curve import generic_steps, suite_steps
+from benchmarks.agentdojo.curve import CURVES, generic_steps, suite_steps
 from benchmarks.agentdojo.defences import ROWS, Row, player, shipped_policies
 from benchmarks.agentdojo.inprocess import Conversation, compiled
 from benchmarks.agentdojo.install import install
@@ -31,13 +31,18 @@ def main() -> None:
     parser.add_argument("--install-only", action="store_true", help="fetch the package, no more")
     parser.add_argument(
         "--only",
-        help="rows, `agreement`, `curves`, `costs`, comma-separated; the others stay as they were",
+        help="rows, `agreement`, `costs`, `curve-NAME`, by commas; the others stay as they were",
     )
     given = parser.parse_args()
     install(_say)
     if given.install_only:
         return
-    parts = {*(row.name for row in ROWS), "agreement", "curves", "costs"}
+    parts = {
+        *(row.name for row in ROWS),
+        *(f"curve-{name}" for name in CURVES),
+        "agreement",
+        "costs",
+    }
     wanted = set(given.only.split(",")) if given.only else parts
     if wanted - parts:
         parser.error(f"there is no {', '.join(sorted(wanted - parts))}")
@@ -49,8 +54,9 @@ def main() -> None:
                 _save(row.name, _measured(row, suites, gateway))
         if "agreement" in wanted:
             _save("agreement", _agreement(suites, gateway))
-    if "curves" in wanted:
-        _save("curves", _curves(suites))
+    for name in CURVES:
+        if f"curve-{name}" in wanted:
+            _save(f"curve-{name}", _curve(name, suites))
     if "costs" in wanted:
         _save("costs", costs(suites))
     _save("run", run_facts())
@@ -86,19 +92,14 @@ def _essence(outcome: Outcome) -> tuple[object, ...]:
     return decided, outcome.useful, outcome.attacked
 
 
-def _curves(suites: Sequence[Any]) -> dict[str, Any]:
-    by_name = {suite.name: suite for suite in suites}
-    curves: dict[str, Any] = {}
-    for name, policy in shipped_policies().items():
-        if not policy.startswith("shipped:"):
-            curves[name] = [
-                _step(title, text, [by_name[name]]) for title, text in suite_steps(policy)
-            ]
-    generic = [name for name, policy in shipped_policies().items() if policy.startswith("shipped:")]
-    curves["generic"] = [
-        _step(title, text, [by_name[name] for name in generic]) for title, text in generic_steps()
-    ]
-    return curves
+def _curve(name: str, suites: Sequence[Any]) -> dict[str, Any]:
+    policies = shipped_policies()
+    if name == "generic":
+        of, steps = {suite for suite, policy in policies.items() if ":" in policy}, generic_steps()
+    else:
+        of, steps = {name}, suite_steps(policies[name])
+    chosen = [suite for suite in suites if suite.name in of]
+    return {"steps": [_step(title, text, chosen) for title, text in steps]}
 
 
 def _step(title: str, text: str, suites: Sequence[Any]) -> dict[str, Any]:
@@ -110,7 +111,8 @@ def _step(title: str, text: str, suites: Sequence[Any]) -> dict[str, Any]:
         return play(run, conversation.decide, conversation.heard)
 
     alone = [one(pair) for pair in pairs(suites, attacks=False)]
-    attacked = _played(title, list(pairs(suites, attacks=True)), one)
+    scripted = [pair for pair in pairs(suites, attacks=True) if pair.scripted]
+    attacked = _played(title, scripted, one)
     return {
         "rule": title,
         "attacks": sum(item.attacked for item in attacked),

@@ -1,8 +1,8 @@
 """What each rule of a policy buys and costs: the policy grown rule by rule.
 
 A suite's policy starts with none of its allow rules and gets them back in the order of its
-text. The generic policy starts with reads only and gets its exceptions in groups; one more
-step than is shipped shows where attacks begin to come through.
+text. The generic policy starts with reads only and gets its exceptions in groups, and in the
+end one more than is shipped.
 """
 
 import re
@@ -15,7 +15,10 @@ from interlock.policy.syntax import nodes
 from interlock.policy.syntax.parser import parse
 from interlock.policy.syntax.printer import print_program, print_rule
 
-__all__ = ["generic_steps", "suite_steps"]
+__all__ = ["CURVES", "generic_steps", "suite_steps"]
+
+CURVES = ("workspace", "slack", "generic")
+"""Policies that are grown: those of two suites, and the generic one of the two others."""
 
 _NEVER = 'tool "x" { must allow when 1 == 2; }'
 

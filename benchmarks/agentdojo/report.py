@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks.agentdojo.curve import CURVES
 from benchmarks.agentdojo.defences import ROWS
 from benchmarks.agentdojo.reasons import ORACLE_ONLY, REASONS
 from benchmarks.agentdojo.suites import SUITES
@@ -36,7 +37,11 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
     yield "Written by `make bench-security`; do not edit. How it is measured: `README.md` here."
     yield ""
     yield f"- Date: {run['date']} UTC"
-    yield "- Machine: " + ", ".join(str(value) for value in machine.values() if value)
+    yield (
+        f"- Machine: {machine['cpu']}, {machine['cores']} cores"
+        f"{' (virtual)' if machine['virtual'] else ''}, {machine['memory_gib']} GiB, "
+        f"{machine['system']} {machine['kernel']}"
+    )
     yield (
         f"- Interlock {run['interlock']}, agentdojo {run['agentdojo']} (benchmark "
         f"{run['benchmark']}), Python {run['python']}; no network, no model"
@@ -64,6 +69,12 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
             f"calls: {len(agreed['different'])} runs differ."
         )
     yield ""
+    yield (
+        "The attacks are AgentDojo's own. Somebody who knows a policy would aim at what it leaves "
+        "open: free text to people whom the user named, the fields it trusts, and in dual-llm the "
+        "data that the quarantined model is asked for."
+    )
+    yield ""
     yield "## Per suite"
     for row in ROWS:
         if row.name in kept and row.name != "nothing":
@@ -73,9 +84,10 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
     yield "## User tasks that are not done, and why"
     yield ""
     yield from _failures(kept["single"])
-    if "curves" in kept:
+    grown = {name: kept[f"curve-{name}"]["steps"] for name in CURVES if f"curve-{name}" in kept}
+    if grown:
         yield ""
-        yield from _curves(kept["curves"])
+        yield from _curves(grown)
     yield from _dual(kept)
     if "costs" in kept:
         yield from _costs(kept["costs"])
@@ -227,7 +239,7 @@ def _curves(curves: Record) -> Iterator[str]:
     yield ""
     yield (
         "The policy grown rule by rule: each line has the rules of the lines above it as well. "
-        "Attacks are of all pairs of the suites, tasks without an attack."
+        "Attacks are of the pairs with scripted ground truth, tasks without an attack."
     )
     for name, steps in curves.items():
         of = "`travel` and `banking`, `shipped:users-words`" if name == "generic" else f"`{name}`"

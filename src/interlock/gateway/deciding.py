@@ -41,7 +41,7 @@ from interlock.policy.model import (
 )
 from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
-from interlock.policy.provenance import TRUSTED, Evidence, without_evidence
+from interlock.policy.provenance import TRUSTED, without_evidence
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.relay.exact import JSON_ERRORS, loads
@@ -70,6 +70,14 @@ class TextKeeper(Protocol):
 
     def keep(self, source: PolicySource) -> None:
         """Keeps a text; never waits."""
+        ...
+
+
+class ArgumentEvidence(Protocol):
+    """Tells where the values of arguments come from."""
+
+    def of(self, args: Mapping[str, Any]) -> dict[str, Labels]:
+        """The evidence for each argument, as tags."""
         ...
 
 
@@ -143,7 +151,7 @@ class Decider:
         control: Labels = DEFAULT_LABELS,
         lineage: Mapping[str, Any] | None = None,
         external: bool = True,
-        evidence: Callable[[], Evidence] | None = None,
+        evidence: Callable[[], ArgumentEvidence] | None = None,
     ) -> Outcome:
         """Decides one call; allowed ones are remembered in the session.
 
@@ -525,7 +533,7 @@ class _Known(Struct, frozen=True, kw_only=True):
 
     labels: Mapping[str, Labels]
     control: Labels
-    evidence: Callable[[], Evidence] | None
+    evidence: Callable[[], ArgumentEvidence] | None
 
 
 class _Seen(Struct, kw_only=True):

@@ -36,6 +36,7 @@ from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider, Outcome
 from interlock.gateway.dual.replies import Reply
 from interlock.gateway.dual.state import Conversation
+from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules
@@ -45,6 +46,7 @@ from interlock.policy.denial import history_entry
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
+from interlock.policy.provenance import Evidence
 from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
 
 __all__ = ["Driver", "Handed", "Work"]
@@ -90,8 +92,29 @@ class Work:
     ids: dict[int, str] = field(default_factory=dict)
     """Our ids of calls, by their number in the turn."""
     arguments: dict[int, str] = field(default_factory=dict)
+    found: Evidence | None = None
+    """Made when the first call needs it."""
     recompile: Callable[[], Rules] | None = None
     """The rules again, after policy was added to the session."""
+
+    def evidence(self) -> Evidence:
+        """Where the values of this conversation come from."""
+        if self.found is None:
+            self.found = evidence_of(self.ctx.head, (), self.session)
+        return self.found
+
+
+class _PlanEvidence:
+    """Where the arguments of one call of a program come from."""
+
+    def __init__(self, evidence: Evidence, planned: frozenset[str]) -> None:
+        self._evidence = evidence
+        self._planned = planned
+
+    def of(self, args: Mapping[str, Any]) -> dict[str, Labels]:
+        """See `Evidence.of_plan`."""
+        planned = self._planned.intersection(args)
+        return self._evidence.of_plan(args, planned)
 
 
 class Driver:
@@ -205,6 +228,7 @@ class Driver:
             control=call.control,
             lineage=call.lineage,
             external=not call.internal,
+            evidence=lambda: _PlanEvidence(work.evidence(), call.planned),
         )
         turn.session_labels = session.policy.labels
         entry = _entry(call, outcome, our_id)
