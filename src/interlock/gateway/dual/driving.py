@@ -142,7 +142,8 @@ class Driver:
                     await self._ask(work, turn, command.asks)
                 case Decide():
                     for call in command.calls:
-                        await self._decide(work, turn, call)
+                        if not await self._decide(work, turn, call):
+                            break  # the rest of the batch is void
                 case Label():
                     await self._label(work, turn, command)
                 case Restrict():
@@ -211,7 +212,8 @@ class Driver:
 
     # calls
 
-    async def _decide(self, work: Work, turn: Turn, call: CallRequest) -> None:
+    async def _decide(self, work: Work, turn: Turn, call: CallRequest) -> bool:
+        """Decides one call and tells the turn; whether it may be made."""
         session = work.session
         our_id = "" if call.internal else self._new_id(work)
         labels = {name: _under(held, call.control) for name, held in call.labels.items()}
@@ -240,7 +242,7 @@ class Driver:
             if call.internal and outcome.arguments is not None:
                 turn.revise(call.no, msgspec.json.decode(outcome.arguments))
             turn.allowed(call.no, entry)
-            return
+            return True
         work.denied = True
         blocked = outcome.decision is not None and outcome.decision.verdict.allowed
         turn.denied(
@@ -250,6 +252,7 @@ class Driver:
             entry=entry,
             code="classifier_blocked" if blocked else "policy_violation",
         )
+        return False
 
     def _new_id(self, work: Work) -> str:
         state = work.session.state
