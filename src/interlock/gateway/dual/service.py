@@ -101,8 +101,10 @@ class DualLlm:
         clock: Clock,
         status_of: Callable[[InterlockError], int],
         turn_s: float,
+        turn_bytes: int,
     ) -> None:
-        """`turn_s` is how long one request may plan and compute, in seconds."""
+        """`turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` how
+        large a suspended turn may be."""
         self._sessions = sessions
         self._rules = rules
         self._upstreams = upstreams
@@ -112,6 +114,7 @@ class DualLlm:
         self._clock = clock
         self._status_of = status_of
         self._turn_s = turn_s
+        self._turn_bytes = turn_bytes
         self._decider = decider
         self._finder = SessionFinder(sessions=sessions, responses=responses, clock=clock)
         self._driver = Driver(roles=roles, decider=decider)
@@ -293,12 +296,21 @@ class DualLlm:
     async def _drive(self, work: Work, turn: Turn) -> list[Handed] | TurnFinal:
         try:
             async with asyncio.timeout(self._turn_s):
-                return await self._driver.drive(work, turn)
+                outcome = await self._driver.drive(work, turn)
         except TimeoutError:
             turn.stop("timeout", f"the turn took longer than {self._turn_s:g} s")
-            over = turn.next()
-            assert isinstance(over, TurnFinal)  # noqa: S101 - a stopped turn is over
-            return over
+            return _over(turn)
+        if isinstance(outcome, TurnFinal):
+            return outcome
+        work.suspended = turn.dump()
+        if len(work.suspended) > self._turn_bytes:
+            turn.stop(
+                "program_error",
+                f"the program holds {len(work.suspended) >> 10} KiB while it waits for a tool; "
+                f"{self._turn_bytes >> 10} KiB can be kept",
+            )
+            return _over(turn)
+        return outcome
 
     # ending
 
@@ -329,7 +341,7 @@ class DualLlm:
             )
             self._close_if_done(work)
         else:
-            conversation.turn = turn.dump()
+            conversation.turn = work.suspended
             conversation.pending = {one.our_id: one.request.no for one in outcome}
             calls = [(one.our_id, one.request.tool, one.arguments) for one in outcome]
             derived = [one.request.derived for one in outcome]
@@ -368,6 +380,13 @@ class DualLlm:
         if reply.body is not None:
             target = replace(_NOWHERE, provider=ctx.provider or "")
             self._responses.keep(ctx, session.id, msgspec.json.encode(reply.body), target)
+
+
+def _over(turn: Turn) -> TurnFinal:
+    """The answer of a turn that was stopped."""
+    command = turn.next()
+    assert isinstance(command, TurnFinal)  # noqa: S101 - a stopped turn is over
+    return command
 
 
 def _pair(model: str) -> tuple[str, str]:
