@@ -15,7 +15,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from interlock.cli.lazy import MARKUP, Lazy, LazyGroup
-from interlock.gateway.shipped import UnknownShippedPolicyError, shipped_names, shipped_policy
 from interlock.kernel.errors import InterlockError
 from interlock.policy.case_runs import CaseResult, run_cases
 from interlock.policy.cases import Setting, load_cases, read_caller, read_labels, read_presets
@@ -72,6 +71,10 @@ class _Commands(LazyGroup):
         "generate": Lazy(
             "interlock.cli.policy_generate:generate",
             "Write a policy from a description; what is printed compiles.",
+        ),
+        "shipped": Lazy(
+            "interlock.cli.policy_shipped:shipped",
+            "List the policies that come with Interlock, or print one.",
         ),
         "replay": Lazy(
             "interlock.cli.policy_replay:replay",
@@ -136,31 +139,6 @@ def check(
         warnings = len(found) - len(errors)
         typer.echo(f"{source.name}: {_count(len(errors), 'error')}, {_count(warnings, 'warning')}")
     raise typer.Exit(_EXIT_FAILED if failed else 0)
-
-
-@app.command()
-def shipped(
-    name: Annotated[str | None, typer.Argument(help="Print this one's text.")] = None,
-) -> None:
-    """Lists the policies that come with Interlock, or prints one.
-
-    In `gateway.policy_files` of the settings they are named `shipped:NAME`.
-
-    Examples:
-
-        interlock policy shipped
-
-        interlock policy shipped users-words > mine.sqrt
-    """
-    if name is not None:
-        try:
-            typer.echo(shipped_policy(name).text, nl=False)
-        except UnknownShippedPolicyError as error:
-            _fail(error.message, error.hint)
-        return
-    for known in shipped_names():
-        first = shipped_policy(known).text.split("\n", 1)[0].removeprefix("// ")
-        typer.echo(f"{known}  {first}")
 
 
 @app.command("test")
