@@ -46,7 +46,11 @@ from interlock.policy.denial import history_entry
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
+<<<<<<< HEAD
 from interlock.policy.provenance import Evidence
+=======
+from interlock.providers.wire.halves import has_halves, mended_text, read_mended
+>>>>>>> dualtests
 from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
 
 __all__ = ["Driver", "Handed", "Work"]
@@ -195,7 +199,9 @@ class Driver:
         if ask.seed is not None:
             defaults = msgspec.structs.replace(defaults, seed=ask.seed)
         messages = [Message(role="system", parts=[Text(text=ask.system)])]
-        messages += [Message(role=one.role, parts=[Text(text=one.text)]) for one in ask.messages]
+        messages += [
+            Message(role=one.role, parts=[Text(text=mended_text(one.text))]) for one in ask.messages
+        ]
         schema = None if ask.schema is None else dict(ask.schema)
         began = asyncio.get_running_loop().time()
         try:
@@ -310,8 +316,15 @@ def _under(held: Labels, control: Labels) -> Labels:
 
 
 def _arguments(args: Mapping[str, Any]) -> str:
-    """Arguments as JSON text; integers of any size, unlike the fast encoder's."""
-    return json.dumps(args, ensure_ascii=True, separators=(", ", ": "))
+    """Arguments as JSON text; integers of any size, unlike the fast encoder's.
+
+    Lone halves of surrogate pairs, which no client could read, are replaced.
+    """
+    text = json.dumps(args, ensure_ascii=True, separators=(", ", ": "))
+    if has_halves(text.encode()):
+        mended = read_mended(text.encode())
+        text = json.dumps(mended, ensure_ascii=True, separators=(", ", ": "))
+    return text
 
 
 def _entry(call: CallRequest, outcome: Outcome, our_id: str) -> Mapping[str, Any]:
