@@ -46,11 +46,8 @@ from interlock.policy.denial import history_entry
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
-<<<<<<< HEAD
 from interlock.policy.provenance import Evidence
-=======
 from interlock.providers.wire.halves import has_halves, mended_text, read_mended
->>>>>>> dualtests
 from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
 
 __all__ = ["Driver", "Handed", "Work"]

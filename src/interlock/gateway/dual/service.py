@@ -104,15 +104,9 @@ class DualLlm:
         turn_s: float,
         turn_bytes: int,
     ) -> None:
-<<<<<<< HEAD
         """What there is one of in the server, and two bounds.
 
         `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` is how
-=======
-        """Where everything comes from.
-
-        `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` how
->>>>>>> dualtests
         large a suspended turn may be.
         """
         self._sessions = sessions
