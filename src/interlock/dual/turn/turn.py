@@ -24,7 +24,14 @@ from interlock.dual.turn.commands import (
 )
 from interlock.dual.turn.config import AnswerFormat
 from interlock.dual.turn.engine import Engine
-from interlock.dual.turn.model import CacheEntry, Called, Message, PlannerMessage, TurnInput
+from interlock.dual.turn.model import (
+    CacheEntry,
+    Called,
+    ContextVar,
+    Message,
+    PlannerMessage,
+    TurnInput,
+)
 from interlock.dual.turn.phases import Phases
 from interlock.dual.turn.policies import WriterFactory
 from interlock.dual.turn.query import earlier, request_of
@@ -132,6 +139,25 @@ class Turn(Phases):
     def cache(self) -> Mapping[str, CacheEntry]:
         """Results that the session's later turns need not ask for again."""
         return self._state.cache
+
+    @property
+    def program(self) -> str | None:
+        """The program that runs, or ran last; None: there was none yet.
+
+        Planned in several steps, those that were not given up are one program together.
+        """
+        given = self._state.input
+        if given.config.fsm.enable_multistep_planning and given.user_program is None:
+            good = [s for s in self._state.steps if s.outcome in {"running", "done"}]
+            texts = [step.program for step in good if step.program is not None]
+            if texts:
+                return "\n".join(texts)
+        return self._last_program()
+
+    @property
+    def context_vars(self) -> Mapping[str, ContextVar]:
+        """The variables its programs start with."""
+        return self._state.input.context_vars
 
     @property
     def planner_history(self) -> tuple[PlannerMessage, ...]:

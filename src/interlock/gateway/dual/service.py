@@ -22,7 +22,7 @@ import msgspec
 from interlock.dual.turn import Answer, Message, Turn, TurnInput
 from interlock.dual.turn import Final as TurnFinal
 from interlock.dual.turn.transcript import compare, unsure
-from interlock.gateway.config import SessionConfig
+from interlock.gateway.config import SessionConfig, encode_config
 from interlock.gateway.context import CallContext, Sink
 from interlock.gateway.deciding import Decider
 from interlock.gateway.dual.driving import Driver, Handed, Work
@@ -337,6 +337,7 @@ class DualLlm:
             conversation.replace_messages([*messages, asking])
             kept = KeptReply(step=step, calls=calls)
         conversation.remember(kept)
+        _keep_program(work, turn)
         work.session.state.unfinished = ""
         work.session.state.dual = encode_conversation(conversation)
         work.session.remember = True
@@ -368,6 +369,18 @@ class DualLlm:
         if reply.body is not None:
             target = replace(_NOWHERE, provider=ctx.provider or "")
             self._responses.keep(ctx, session.id, msgspec.json.encode(reply.body), target)
+
+
+def _keep_program(work: Work, turn: Turn) -> None:
+    """Keeps what a rehearsal of the session needs: what ran, and under which config."""
+    conversation, config = work.conversation, work.ctx.config
+    if turn.program is not None:
+        conversation.keep_program(work.session.state.turns, turn.program, turn.context_vars)
+    if conversation.config_digest != config.digest or not conversation.config:
+        # Decision records know the policy's text, and nobody else's models are rehearsed.
+        policy = replace(config.policy, code="", generated="", restrictions="")
+        bare = replace(config, policy=policy, shadow=None, llm={})
+        conversation.config, conversation.config_digest = encode_config(bare), config.digest
 
 
 def _pair(model: str) -> tuple[str, str]:
