@@ -132,9 +132,7 @@ async def test_policies_decide_about_nodes(site: Site) -> None:
         'tool "shorten" { must deny when state.tags overlaps {"secret"}; }'
     )
     graph, functions = straight(ran)
-    final = await run(
-        site, graph, {"query": "q"}, node_functions=functions, security_policy=policy
-    )
+    final = await run(site, graph, {"query": "q"}, node_functions=functions, security_policy=policy)
 
     assert ran == ["read q"]
     assert "result" not in final
