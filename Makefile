@@ -73,3 +73,4 @@ clean:           ## Remove what the targets above made
 
 -include benchmarks/bench.mk
 -include tests/clients/clients.mk
+-include tests/fuzz/fuzz.mk

@@ -261,7 +261,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         "clock": clock,
         "status_of": status_of,
     }
-    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s)
+    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s, turn_bytes=settings.gateway.turn_bytes)
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)

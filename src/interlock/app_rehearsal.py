@@ -25,6 +25,7 @@ from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import FilePolicies, RulesCache
 from interlock.gateway.session import Sessions
+from interlock.gateway.settings import GatewaySettings
 from interlock.gateway.single import SingleLlm
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
@@ -49,7 +50,6 @@ def build_rehearsals(store: Store, *, clock: Clock | None = None) -> Rehearsals:
     """
     clock = clock or SystemClock()
     files = FilePolicies(store.settings.gateway.policy_files)
-    turn_s, threads = store.settings.gateway.turn_s, store.settings.gateway.guard_threads
     terms = TermsReader(
         policies=store.policies,
         bound=StoredPolicies(store.database, files),
@@ -58,7 +58,7 @@ def build_rehearsals(store: Store, *, clock: Clock | None = None) -> Rehearsals:
     )
 
     def stage(given: Terms) -> Stage:
-        return _stage(given, clock, turn_s=turn_s, guard_threads=threads)
+        return _stage(given, clock, store.settings.gateway)
 
     return Rehearsals(history=store.history, terms=terms, stage=stage, clock=clock)
 
@@ -70,13 +70,13 @@ def _config_of(
     return build_config(endpoint, base, features, None, None)
 
 
-def _stage(terms: Terms, clock: Clock, *, turn_s: float, guard_threads: int) -> Stage:
+def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
     """One gateway, with a store in memory that is its own."""
     recorder = MemoryRecorder()
     upstreams = build_upstreams(UpstreamSettings(), clock=clock, demo=DemoUpstream())
     ledger = Ledger(recorder=recorder, clock=clock, counters=())
     roles = Roles(upstreams=upstreams, ledger=ledger)
-    guards = GuardPool(threads=guard_threads)
+    guards = GuardPool(threads=settings.guard_threads, wait_s=settings.guard_wait_s)
     ids = SessionIds(random_bytes(32))
     sessions = Sessions(ids=ids, recorder=recorder, clock=clock, lifetime_s=_LIFETIME_S)
     rules = RulesCache(FixedPolicies(terms.bound))
@@ -108,7 +108,8 @@ def _stage(terms: Terms, clock: Clock, *, turn_s: float, guard_threads: int) -> 
         roles=roles,
         clock=clock,
         status_of=_status_of,
-        turn_s=turn_s,
+        turn_s=settings.turn_s,
+        turn_bytes=settings.turn_bytes,
     )
 
     def close() -> None:

@@ -57,6 +57,16 @@ async def pending(gateway: Gateway) -> Approval:
             await asyncio.sleep(0.01)
 
 
+async def closed(gateway: Gateway, approval_id: str) -> Approval:
+    """The question once it waits no more."""
+    async with asyncio.timeout(5):
+        while True:
+            found = await gateway.app.store.approvals.find(approval_id)
+            if found.state != "pending":
+                return found
+            await asyncio.sleep(0.01)
+
+
 def called(answer: httpx.Response) -> list[dict[str, Any]]:
     calls = answer.json()["choices"][0]["message"].get("tool_calls") or []
     return [json.loads(one["function"]["arguments"]) for one in calls]
@@ -191,8 +201,5 @@ async def test_a_client_that_leaves_takes_its_question_along(gateway: Gateway) -
     request = asyncio.create_task(ask(gateway))
     found = await pending(gateway)
     request.cancel()
-    async with asyncio.timeout(5):
-        while (await gateway.app.store.approvals.find(found.id)).state == "pending":
-            await asyncio.sleep(0.01)
 
-    assert (await gateway.app.store.approvals.find(found.id)).state == "expired"
+    assert (await closed(gateway, found.id)).state == "expired"

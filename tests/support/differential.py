@@ -67,7 +67,7 @@ def theirs(source: str) -> Outcome:
     try:
         with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
-            exec(compile(source, "<generated>", "exec"), space)
+            exec(compile(source, "<generated>", "exec", dont_inherit=True), space)
     except SyntaxError:
         return "refused", "syntax"
     except Exception as error:

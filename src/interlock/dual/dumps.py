@@ -24,7 +24,7 @@ from interlock.dual.values import HEAP_CLASSES, HeapObj, Value
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.policy.model import Labels
 
-__all__ = ["FORMAT", "Branching", "Decoder", "Encoder", "StateError", "pack", "unpack"]
+__all__ = ["FORMAT", "Branching", "Decoder", "Encoder", "LabelPool", "StateError", "pack", "unpack"]
 
 FORMAT = 1
 """Of the dump; another number is refused."""
@@ -259,14 +259,25 @@ def _unit_of(row: Sequence[Any]) -> int:
     return unit if isinstance(unit, int) else 0
 
 
-def marks_to_data(marks: Sequence[Mark]) -> list[Any]:
-    """The table of marks as plain data."""
-    return [[mark.labels.to_record(), sorted(mark.sources)] for mark in marks]
+class LabelPool:
+    """Labels by number: each is stored once, however many marks and requests have it."""
 
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self._numbers: dict[int, int] = {}
 
-def mark_parts(data: Sequence[Any]) -> list[tuple[Labels, list[int]]]:
-    """The reverse, for `MarkTable.mark`."""
-    return [(Labels.from_record(record), list(sources)) for record, sources in data]
+    def number(self, labels: Labels) -> int:
+        """The number of labels of the machine's table, where equal ones are one object."""
+        found = self._numbers.get(id(labels))
+        if found is None:
+            found = len(self.records)
+            self._numbers[id(labels)] = found
+            self.records.append(labels.to_record())
+        return found
+
+    def marks(self, marks: Sequence[Mark]) -> list[Any]:
+        """The table of marks as plain data."""
+        return [[self.number(mark.labels), sorted(mark.sources)] for mark in marks]
 
 
 def error_to_data(error: RunError) -> list[Any]:

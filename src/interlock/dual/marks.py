@@ -42,10 +42,12 @@ NEUTRAL = Mark(DEFAULT_LABELS, frozenset(), 0)
 class MarkTable:
     """All marks of one machine."""
 
-    __slots__ = ("_known", "epoch", "marks")
+    __slots__ = ("_known", "_labels", "epoch", "marks")
 
     def __init__(self) -> None:
         self.marks: list[Mark] = [NEUTRAL]
+        self._labels: dict[_LabelsKey, Labels] = {_labels_key(DEFAULT_LABELS): DEFAULT_LABELS}
+        """Equal labels are one object, which a dump stores once."""
         self._known: dict[tuple[_LabelsKey, frozenset[int]], Mark] = {
             (_labels_key(DEFAULT_LABELS), frozenset()): NEUTRAL
         }
@@ -60,10 +62,12 @@ class MarkTable:
     def mark(self, labels: Labels, sources: Iterable[int] = ()) -> Mark:
         """The mark with exactly these labels and sources."""
         held = frozenset(sources)
-        key = (_labels_key(labels), held)
+        labels_key = _labels_key(labels)
+        key = (labels_key, held)
         found = self._known.get(key)
         if found is None:
-            found = Mark(labels, held, len(self.marks))
+            shared = self._labels.setdefault(labels_key, labels)
+            found = Mark(shared, held, len(self.marks))
             self.marks.append(found)
             self._known[key] = found
         return found

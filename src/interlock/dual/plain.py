@@ -5,8 +5,8 @@ import datetime as dt
 import math
 from typing import Any
 
-from interlock.dual.errors import Raise
-from interlock.dual.limits import Meter
+from interlock.dual.errors import LimitExceeded, Raise
+from interlock.dual.limits import ELEMENT_BYTES, Limits, Meter
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.ops.types import display_name, enum_data, type_name
 from interlock.dual.values import (
@@ -37,6 +37,7 @@ def plain(value: Value, meter: Meter | None = None) -> tuple[Any, str]:
     Raises:
         LimitExceeded: shared parts written out are larger than memory allows.
     """
+    meter = meter or Meter(Limits())
     return _Plain(meter, strict=False).data(value.data, 0), display_name(type_name(value.data))
 
 
@@ -53,10 +54,12 @@ def json_data(value: Value, meter: Meter) -> Any:  # noqa: ANN401 - JSON
 class _Plain:
     """One conversion; depth is bounded, size is charged."""
 
-    def __init__(self, meter: Meter | None, *, strict: bool) -> None:
+    def __init__(self, meter: Meter, *, strict: bool) -> None:
         self.meter = meter
         self.strict = strict
         self.open: set[int] = set()
+        self.size_bytes = 0
+        """Of the data made so far: shared parts are written out each time."""
 
     def data(self, data: Data, depth: int) -> Any:  # noqa: ANN401 - JSON
         if not isinstance(data, HeapObj):
@@ -72,9 +75,13 @@ class _Plain:
             self.open.discard(id(data))
 
     def charge(self, count: int) -> None:
-        if self.meter is not None:
-            self.meter.elements(count)
-            self.meter.work(count >> 4)
+        self.grow(count * ELEMENT_BYTES)
+        self.meter.work(1 + (count >> 4))
+
+    def grow(self, size_bytes: int) -> None:
+        self.size_bytes += size_bytes
+        if self.size_bytes > self.meter.limits.memory_bytes:
+            raise LimitExceeded("memory", "the value written out needs too much memory")
 
     def scalar(self, data: Data) -> Any:  # noqa: ANN401 - JSON
         if isinstance(data, float) and not math.isfinite(data):
@@ -84,8 +91,7 @@ class _Plain:
         if data is None or isinstance(data, bool | int | float):
             return data
         if isinstance(data, str):
-            if self.meter is not None:
-                self.meter.memory(len(data))
+            self.grow(len(data))
             return data
         if isinstance(data, dt.datetime | dt.date | dt.time):
             return data.isoformat()

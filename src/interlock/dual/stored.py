@@ -11,10 +11,9 @@ from interlock.dual.dumps import (
     Branching,
     Decoder,
     Encoder,
+    LabelPool,
     StateError,
     error_to_data,
-    mark_parts,
-    marks_to_data,
     pack,
     unpack,
 )
@@ -36,6 +35,7 @@ _BROKEN = (KeyError, IndexError, TypeError, ValueError, AttributeError, Assertio
 def write(machine: "Machine") -> bytes:
     """The machine as bytes, to be restored by `restore`."""
     encoder = Encoder()
+    pool = LabelPool()
     event: list[Any] = []
     match machine.event:
         case Pending(calls):
@@ -67,19 +67,20 @@ def write(machine: "Machine") -> bytes:
         "programs": [_program(unit.program) for unit in machine.units[1:]],
         "state": state,
         "table": encoder.finish(),
-        "marks": marks_to_data(machine.env.marks.marks),
+        "marks": pool.marks(machine.env.marks.marks),
         "branches": [[line, mark.number] for line, mark in machine.branches],
         "trace": [
             [store.line, store.name, store.mark.number, list(store.reads), store.scope]
             for store in machine.trace
         ],
-        "requests": [_request(machine, request) for request in machine.requests.values()],
+        "requests": [_request(machine, pool, r) for r in machine.requests.values()],
         "meter": [machine.env.meter.steps, machine.env.meter.used_bytes],
         "random": machine.env.rng.state,
         "debug": [machine.env.debug, machine.env.debug_chars],
         "traced": machine.traced,
         "contexts": {str(number): name for number, name in machine.contexts.items()},
     }
+    data["labels"] = pool.records
     return pack(data)
 
 
@@ -120,14 +121,14 @@ def _sig_from(data: Sequence[Any]) -> ToolSig:
     )
 
 
-def _request(machine: "Machine", request: Request) -> list[Any]:
+def _request(machine: "Machine", pool: LabelPool, request: Request) -> list[Any]:
     return [
         request.no,
         _sig(request.sig),
         request.args if request.no in machine.waiting else {},
-        {name: labels.to_record() for name, labels in request.labels.items()},
+        {name: pool.number(labels) for name, labels in request.labels.items()},
         {name: sorted(sources) for name, sources in request.sources.items()},
-        request.control.to_record(),
+        pool.number(request.control),
         request.line,
         {name: list(names) for name, names in request.reads.items()},
         request.at,
@@ -183,7 +184,8 @@ def _restore(
     for part in stored["programs"]:
         machine.add(_compiled(known, part))
     table = machine.env.marks
-    marks = [table.mark(labels, sources) for labels, sources in mark_parts(stored["marks"])]
+    labels = [Labels.from_record(record) for record in stored["labels"]]
+    marks = [table.mark(labels[number], sources) for number, sources in stored["marks"]]
 
     def new_frame(unit: int, code: int) -> Frame:
         held = machine.units[unit].program.codes[code]
@@ -198,7 +200,7 @@ def _restore(
     machine.risk, machine.tries = marks[state["risk"]], state["tries"]
     machine.waiting = {int(no): marks[mark] for no, mark in state["waiting"].items()}
     machine.calls, machine.stores = state["calls"], state["stores"]
-    machine.requests = {row[0]: _request_from(row) for row in stored["requests"]}
+    machine.requests = {row[0]: _request_from(row, labels) for row in stored["requests"]}
     machine.env.meter.steps, machine.env.meter.used_bytes = stored["meter"]
     machine.env.rng.state = stored["random"]
     machine.env.debug, machine.env.debug_chars = stored["debug"]
@@ -231,15 +233,15 @@ def _compiled(known: Mapping[str, Program], part: Mapping[str, Any]) -> Program:
     return found
 
 
-def _request_from(row: Sequence[Any]) -> Request:
+def _request_from(row: Sequence[Any], pool: Sequence[Labels]) -> Request:
     no, sig, args, labels, sources, control, line, reads, at = row
     return Request(
         no=no,
         sig=_sig_from(sig),
         args=args,
-        labels={name: Labels.from_record(record) for name, record in labels.items()},
+        labels={name: pool[number] for name, number in labels.items()},
         sources={name: frozenset(numbers) for name, numbers in sources.items()},
-        control=Labels.from_record(control),
+        control=pool[control],
         line=line,
         reads={name: tuple(names) for name, names in reads.items()},
         at=at,

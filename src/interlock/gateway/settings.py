@@ -43,5 +43,7 @@ class GatewaySettings(BaseModel):
     """How long one inspection may take there, waiting included; then the text does not pass."""
     turn_s: float = Field(default=240.0, gt=0)
     """Dual-llm: seconds one request may plan and compute before its turn ends as `timeout`."""
+    turn_bytes: int = Field(default=8 << 20, gt=0)
+    """Dual-llm: how large a program that waits for a tool may be, in bytes."""
     shared_sessions: bool = False
     """Several processes serve the same sessions: the store is asked at every request."""

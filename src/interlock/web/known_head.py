@@ -13,13 +13,15 @@ import re
 
 from interlock.web.hot_request import HotHead
 
-__all__ = ["KnownHead"]
+__all__ = ["MAX_HEAD_BYTES", "KnownHead"]
 
 MAX_HEAD_BYTES = 16 << 10
 """Longer ones are parsed each time: every open connection keeps one."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})\r\n", re.IGNORECASE)
 _MAX_DIGITS = 9
+_SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
+"""Headers that change how a request or its connection is handled."""
 
 
 class KnownHead:
@@ -72,7 +74,3 @@ class KnownHead:
         body = data[end + len(after) :]
         size = int(digits)
         return body if size == len(body) and size <= self._limit else None
-
-
-_SPECIAL = frozenset({b"expect", b"transfer-encoding", b"upgrade"})
-"""Headers that change how a request or its connection is handled."""

@@ -359,3 +359,26 @@ async def test_tools_that_run_at_the_provider_are_refused(site: Site) -> None:
 
     assert answer.status_code == 400
     assert "web_search_20250305" in answer.json()["message"]
+
+
+@requirement("control.dual.bounded")
+async def test_a_program_too_large_to_wait_is_told_so(tmp_path: Path) -> None:
+    environ = {"INTERLOCK_GATEWAY_TURN_BYTES": "50000"}
+    async with (
+        running_gateway(tmp_path, environ=environ) as gateway,
+        Dialogue(
+            base_url=gateway.base_url,
+            key=gateway.key,
+            style=("messages", False),
+            headers=headers(),
+            tools=(DOC,),
+        ) as dialogue,
+    ):
+        small = await dialogue.say(plan("get_doc(id='x' * 10)"))
+        dialogue.history.clear()
+        large = await dialogue.say(plan("kept = 'x' * 200000\nget_doc(id='1')\nkept"))
+
+    assert len(small.calls) == 1
+    assert large.calls == []
+    assert content(large)["error"]["code"] == "program_error"
+    assert "can be kept" in content(large)["error"]["message"]

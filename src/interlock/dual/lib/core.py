@@ -322,7 +322,7 @@ def _sort(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Brings a list into ascending order."""
     plain_args("sort", args[1:], {}, 0, 0)
     _, reverse = bind("sort", (), kwargs, ("key", "reverse"))
-    target = args[0].data
+    target = args[0].data if args else None
     if not isinstance(target, ListObj) or target.kind != "list":
         fail("TypeError", f"descriptor 'sort' for 'list' doesn't apply to '{shown_type(target)}'")
     order = order_of(env, target.items, reverse=_downwards(reverse))

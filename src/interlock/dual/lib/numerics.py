@@ -27,7 +27,7 @@ def _delegated(kind: type, method: str, doc: str) -> Native:
     function: _Host = getattr(kind, method)
 
     def native(env: Env, args: Args, kwargs: Kwargs) -> Value:
-        receiver = enum_data(args[0].data)
+        receiver = enum_data(args[0].data) if args else None
         if not isinstance(receiver, kind):
             found = shown_type(receiver)
             fail(
@@ -53,11 +53,15 @@ def _part(of: _Host, doc: str) -> Native:
 def _to_bytes(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """As bytes of a length and byte order."""
     length, order, signed = bind("to_bytes", args[1:], kwargs, ("length", "byteorder", "signed"))
+    receiver = enum_data(args[0].data) if args else None
+    if not isinstance(receiver, int):
+        found = shown_type(receiver)
+        fail("TypeError", f"descriptor 'to_bytes' for 'int' doesn't apply to a '{found}' object")
     size = 1 if length is None else index_of(length)
     env.meter.memory(max(size, 0))
     given: dict[str, Any] = {"signed": bool(host(signed))} if signed is not None else {}
     big = "big" if order is None else host(order)
-    return Value(call_host(int.to_bytes, (host(args[0]), size, big), given))
+    return Value(call_host(int.to_bytes, (receiver, size, big), given))
 
 
 def _from_bytes(env: Env, args: Args, kwargs: Kwargs) -> Value:

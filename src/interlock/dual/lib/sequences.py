@@ -138,9 +138,17 @@ def _pop(env: Env, args: Args, kwargs: Kwargs) -> Value:
     if not -len(found.items) <= position < len(found.items):
         fail("IndexError", "pop index out of range", joined(env, args))
     work_on(env, len(found.items))
-    element = taken(env.marks, args[0], found.items.pop(position), index)
+    gone = found.items.pop(position)
+    element = taken(env.marks, args[0], gone, index)
     shape(env, found, index)
+    _without(env, found, gone)
     return element
+
+
+def _without(env: Env, container: HeapObj, gone: Value) -> None:
+    """What has left a container no longer counts for its labels."""
+    if gone.mark is not NEUTRAL or isinstance(gone.data, HeapObj):
+        env.touched(container)
 
 
 def _remove(env: Env, args: Args, kwargs: Kwargs) -> Value:
@@ -267,8 +275,10 @@ def _pop_left(env: Env, args: Args, kwargs: Kwargs) -> Value:
     if not found.items:
         fail("IndexError", "pop from an empty deque")
     work_on(env, len(found.items))
-    element = taken(env.marks, args[0], found.items.pop(0))
+    gone = found.items.pop(0)
+    element = taken(env.marks, args[0], gone)
     shape(env, found, NEUTRAL)
+    _without(env, found, gone)
     return element
 
 

@@ -151,7 +151,7 @@ def _check_repeat(env: Env, x: object, y: object) -> None:
     text, count = (x, y) if isinstance(x, str | bytes) else (y, x)
     if isinstance(text, str | bytes) and isinstance(count, int) and count > 0:
         env.meter.memory(len(text) * count)
-        env.meter.work(len(text) * count >> 10)
+        env.meter.work(len(text) * count >> 14)
 
 
 def _containers(env: Env, symbol: str, a: Value, b: Value) -> Value | None:
@@ -250,9 +250,9 @@ def inplace(env: Env, symbol: str, a: Value, b: Value) -> Value:
     special = isinstance(x, HeapObj) and f"{type_name(x)}.{symbol}" in env.natives
     if not special and isinstance(x, ListObj) and symbol in {"+", "*"}:
         if symbol == "+":
-            for element in list(iterate(env, b)):
-                env.meter.elements(1)
-                x.items.append(element)
+            taken_in = list(iterate(env, b))
+            env.meter.elements(len(taken_in))
+            x.items += taken_in
         elif isinstance(b.data, int):
             env.meter.elements(len(x.items) * max(b.data - 1, 0))
             x.items *= b.data

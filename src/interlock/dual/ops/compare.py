@@ -70,7 +70,7 @@ def key_of_data(env: Env, data: Data, depth: int = 0) -> Hashable:
         raise Raise("RecursionError", "maximum recursion depth exceeded")
     match data:
         case TupleObj():
-            env.meter.work(len(data.items) >> 4)
+            env.meter.work(1 + (len(data.items) >> 4))
             return tuple([key_of_data(env, item.data, depth + 1) for item in data.items])
         case SetObj() if data.frozen:
             env.meter.work(len(data.entries) >> 4)
@@ -138,7 +138,7 @@ def _equal_heap(env: Env, a: Data, b: Data, depth: int) -> bool:
         case (DictObj(), DictObj()):
             return _equal_dicts(env, a, b, depth)
         case (SetObj(), SetObj()):
-            env.meter.work(len(a.entries) >> 4)
+            env.meter.work(1 + (len(a.entries) >> 4))
             return a.entries.keys() == b.entries.keys()
         case (RangeObj(), RangeObj()):
             return a.span == b.span
@@ -159,7 +159,7 @@ def _equal_items(env: Env, a: Iterable[Value], b: Iterable[Value], depth: int) -
     left, right = list(a), list(b)
     if len(left) != len(right):
         return False
-    env.meter.work(len(left) >> 4)
+    env.meter.work(1 + (len(left) >> 4))
     return all(
         _identical_or_equal(env, x.data, y.data, depth) for x, y in zip(left, right, strict=True)
     )
@@ -175,7 +175,7 @@ def _identical_or_equal(env: Env, a: Data, b: Data, depth: int) -> bool:
 def _equal_dicts(env: Env, a: DictObj, b: DictObj, depth: int) -> bool:
     if len(a.entries) != len(b.entries):
         return False
-    env.meter.work(len(a.entries) >> 4)
+    env.meter.work(1 + (len(a.entries) >> 4))
     if a.kind == b.kind == "collections.OrderedDict" and list(a.entries) != list(b.entries):
         return False
     for key, (_, item) in a.entries.items():
@@ -237,7 +237,7 @@ def ordered(env: Env, op: str, a: Data, b: Data, depth: int = 0) -> bool:
 
 
 def _ordered_items(env: Env, op: str, a: list[Value], b: list[Value], depth: int) -> bool:
-    env.meter.work(min(len(a), len(b)) >> 4)
+    env.meter.work(1 + (min(len(a), len(b)) >> 4))
     for x, y in zip(a, b, strict=False):
         if not _identical_or_equal(env, x.data, y.data, depth):
             return ordered(env, op, x.data, y.data, depth + 1)

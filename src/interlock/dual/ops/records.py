@@ -152,6 +152,7 @@ def _names(value: Value | None) -> set[Any]:
 def _dumped(env: Env, value: Value, drop_none: bool, depth: int) -> Value:
     if depth > env.limits.nesting:
         raise Raise("RecursionError", "maximum recursion depth exceeded")
+    env.meter.work(1)
     data = value.data
     made: Data = data
     match data:

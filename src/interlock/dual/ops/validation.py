@@ -207,6 +207,7 @@ class Validator:
 
     def _copied(self, value: Value) -> Value:
         """A default is copied, as pydantic does, so that instances share nothing."""
+        self.env.meter.work(1)
         data = value.data
         match data:
             case ListObj():

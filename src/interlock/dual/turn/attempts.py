@@ -12,7 +12,6 @@ from interlock.dual.turn import planning
 from interlock.dual.turn.answer import ErrorCode, control_flow_message
 from interlock.dual.turn.engine import Ended, Engine
 from interlock.dual.turn.feedback import called_lines, error_lines, is_clean, report
-from interlock.dual.turn.signatures import Bound
 from interlock.dual.turn.state import (
     CallState,
     FinalState,
@@ -46,8 +45,10 @@ __all__ = [
 ]
 
 _CALLED: Final = "Tools it had called; what they did is done, so do not do it twice:"
+_MESSAGE_CHARS: Final = 2_000
+"""Of an exception's message in the answer."""
+
 _VARIABLES: Final = "Variables:"
-_TOOLS_LISTED: Final = 100
 
 
 def begin_step(state: State, reply: str, program: str | None) -> None:
@@ -71,15 +72,13 @@ def no_program(state: State, engine: Engine | None) -> None:
     _report(state, ["The answer has no program between ```python and ```."], engine)
 
 
-def not_compiled(
-    state: State, error: ProgramError, tools: Sequence[Bound], engine: Engine | None
-) -> None:
-    """The program is none of the language; the message derives from its text alone."""
-    message = error.message
-    if error.error_class == "name" and state.input.user_program is not None:
-        names = ", ".join(tool.name for tool in tools[:_TOOLS_LISTED]) or "none"
-        message = f"{message}; the tools are: {names}"
-    _fail(state, "program_error", message)
+def not_compiled(state: State, error: ProgramError, engine: Engine | None) -> None:
+    """The program is none of the language; the message derives from its text alone.
+
+    Of a name that nobody binds it says which tools there are: a graph's functions need not be
+    named as its nodes are (13).
+    """
+    _fail(state, "program_error", error.message)
     _report(state, [f"The program was not run: {error.message}"], engine)
 
 
@@ -127,7 +126,8 @@ def broke(state: State, engine: Engine, error: RunError) -> bool:
     if error.kind == "tool_calls":
         code = "max_tool_calls_exceeded"
     place = f" (line {error.line})" if error.line else ""
-    said = f"{error.type_name}: {error.message}" if error.message else error.type_name
+    text = error.message[:_MESSAGE_CHARS]
+    said = f"{error.type_name}: {text}" if text else error.type_name
     _fail(state, code, f"{said}{place}", derived=not is_clean(error.mark))
     known = _own_words(state)
     step = state.steps[-1]
@@ -155,8 +155,8 @@ def ended(state: State, engine: Engine, event: Ended) -> bool:
         step.bare_report = report(head, ("Note:", hint), (_VARIABLES, bare))
         return False
     state.ending = FinalState(
-        value=engine.state_of(event.value),
-        derived=engine.is_derived(event.value),
+        value=event.value,
+        derived=event.derived,
         namespace=snapshot(state, engine),
     )
     return True
@@ -251,7 +251,7 @@ def _variables(state: State, engine: Engine) -> tuple[list[str], list[str]]:
         marks=engine.marks,
         level=state.input.config.prompt.pllm.context_var_visibility,
         known=_own_words(state),
-        plain=plain,
+        plain=engine.plain,
     )
 
 

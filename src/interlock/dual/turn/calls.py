@@ -7,8 +7,8 @@ Source: gateway.md 10.5, 10.6.
 """
 
 import json
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import re2
 
@@ -70,7 +70,7 @@ def request(state: State, event: Calls, number: Numbers) -> bool:
                 step=step.number,
                 line=one.line,
                 derived=one.derived,
-                lineage=pack(one.lineage),
+                lineage=pack(_with_calls(state, one.lineage)),
             )
         )
     return True
@@ -171,6 +171,17 @@ def deliver(state: State, engine: Engine, call: CallState, labels: Labels) -> No
             _remember(state, call, labels)
     call.text = call.value = None
     call.problem = ""
+
+
+def _with_calls(state: State, lineage: Mapping[str, Any]) -> dict[str, Any]:
+    """A lineage whose results say which call of the turn they are of (`call`)."""
+    latest = {one.request: one.no for one in state.calls}
+    nodes = [dict(node) for node in lineage.get("nodes", ())]
+    for node in nodes:
+        kind, _, number = str(node.get("id")).partition(":")
+        if kind == "result" and number.isdigit() and int(number) in latest:
+            node["call"] = latest[int(number)]
+    return {**lineage, "nodes": nodes} if nodes else {}
 
 
 def _inputs(call: CallState) -> Labels:

@@ -94,7 +94,8 @@ class CallRequest:
     derived: bool
     """Whether an argument holds data of a tool result, a model's answer or a context variable."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    """`nodes`, `edges`, `path` as in 11.13; empty when the machine keeps none."""
+    """`nodes`, `edges`, `path` as in 11.13, of a call that derives from something; nodes of
+    results have `call`, the number of the call they are the result of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any, Final, Literal
 
 from interlock.dual.compile import compile_program
-from interlock.dual.errors import RunError
-from interlock.dual.limits import Limits
+from interlock.dual.errors import LimitExceeded, RunError
+from interlock.dual.limits import Limits, Meter
 from interlock.dual.machine import Machine, Options, Pending, Request, Stopped
-from interlock.dual.marks import MarkTable
+from interlock.dual.marks import NEUTRAL, MarkTable
+from interlock.dual.ops.types import display_name, type_name
 from interlock.dual.plain import lift, plain
 from interlock.dual.program import Program, ToolSig
 from interlock.dual.turn.feedback import is_clean
@@ -62,7 +63,9 @@ class Calls:
 class Ended:
     """The program ran to its end."""
 
-    value: Value
+    value: ValueState
+    derived: bool
+    """Whether the value derives from anything but the program's text."""
     has_final: bool
     """Whether `final_return_value` is set."""
     in_progress: bool
@@ -148,8 +151,13 @@ class Engine:
                 return Calls(requests=tuple(self._wanted(one) for one in event.calls))
             case Stopped():
                 return Broke(error=event.error)
+        try:
+            value = self._state_of(event.value)
+        except LimitExceeded as error:
+            return Broke(error=_too_large(error))
         return Ended(
-            value=event.value,
+            value=value,
+            derived=not is_clean(deep(self.marks, event.value)),
             has_final="final_return_value" in self._machine.variables,
             in_progress=self._program.in_progress,
         )
@@ -185,16 +193,28 @@ class Engine:
 
     def snapshot(self) -> dict[str, ValueState]:
         """The variables that hold data."""
-        return {name: self.state_of(one) for name, one in self._machine.namespace().items()}
+        return {name: self._shown(one) for name, one in self._machine.namespace().items()}
 
-    def state_of(self, value: Value) -> ValueState:
-        """A value as plain data with its labels."""
-        data, kind = plain(value)
+    def plain(self, value: Value) -> tuple[Any, str]:
+        """Plain data of a value and its type's name.
+
+        Raises LimitExceeded: written out it needs more memory than the program may use, because
+        it holds the same parts again and again.
+        """
+        # A meter of its own: what the program has used up has nothing to do with it.
+        return plain(value, Meter(self._machine.options.limits))
+
+    def _state_of(self, value: Value) -> ValueState:
+        data, kind = self.plain(value)
         return ValueState(value=pack(data), labels=deep(self.marks, value).labels, value_type=kind)
 
-    def is_derived(self, value: Value) -> bool:
-        """Whether a value derives from anything but the program's text."""
-        return not is_clean(deep(self.marks, value))
+    def _shown(self, value: Value) -> ValueState:
+        try:
+            return self._state_of(value)
+        except LimitExceeded:
+            labels = deep(self.marks, value).labels
+            kind = display_name(type_name(value.data))
+            return ValueState(value=pack("<too large to show>"), labels=labels, value_type=kind)
 
     def _wanted(self, one: Request) -> Wanted:
         derived = any(one.sources.values()) or any(
@@ -208,8 +228,14 @@ class Engine:
             control=one.control,
             line=one.line,
             derived=derived,
-            lineage={},
+            lineage=self._machine.lineage(one).to_dict() if derived else {},
         )
+
+
+def _too_large(error: LimitExceeded) -> RunError:
+    """The final value cannot be written out."""
+    message = f"the final value: {error.message}"
+    return RunError(kind="limit", type_name=error.what, message=message, line=0, mark=NEUTRAL)
 
 
 def known_names(given: TurnInput, kept: Engine | None) -> list[str]:

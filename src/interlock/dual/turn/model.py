@@ -121,3 +121,5 @@ class TurnInput:
     session_labels: Labels = DEFAULT_LABELS
     history_mismatch: bool = False
     """Whether the caller's history differed from the stored one (7.5)."""
+    parallel_tool_calls: bool = True
+    """Whether several independent calls may be handed to the client at once."""

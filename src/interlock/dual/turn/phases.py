@@ -239,7 +239,7 @@ class Phases:
         try:
             compiled = Engine.check(state.input, self._offered(), source, kept)
         except ProgramError as error:
-            attempts.not_compiled(state, error, self._tools, kept)
+            attempts.not_compiled(state, error, kept)
             self._after_failure()
             return
         program = ProgramState(source=source, names=known_names(state.input, kept))
@@ -274,7 +274,7 @@ class Phases:
                 return Label(
                     no=one.no, call=one.shown(), value=value, initial=one.initial, failed=one.failed
                 )
-        out = [one for one in current if one.stage == "out"]
+        out = self._out()
         self._stopped([one.no for one in out])
         return Suspend(calls=tuple(one.shown() for one in out))
 
@@ -418,6 +418,11 @@ class Phases:
         if chosen is None:
             return self._tools
         return tuple(tool for tool in self._tools if tool.spec.name in chosen)
+
+    def _out(self) -> list[CallState]:
+        """The calls that are the client's turn."""
+        waiting = [one for one in self._state.calls if one.stage == "out"]
+        return waiting if self._state.input.parallel_tool_calls else waiting[:1]
 
     def _kept(self) -> Engine | None:
         """The interpreter whose variables the next program goes on with."""

@@ -39,9 +39,7 @@ __all__ = [
 MAX_PLANS: Final = 16
 """More candidates than this are not asked for, whatever the config says."""
 
-_FENCE = re.compile(
-    r"^[ \t]*(`{3,}|~{3,})[ \t]*(\w*)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
-)
+_FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*(\w*)")
 _PROGRAM_LANGUAGES: Final = frozenset({"python", "py", "python3"})
 _REPLY_CHARS: Final = 4_000
 _ADVICE_CHARS: Final = 4_000
@@ -182,7 +180,7 @@ class Reply:
 
 def read_reply(text: str) -> Reply:
     """The program in an answer: its last block marked as Python, else its last block."""
-    blocks = [(m.group(2).lower(), m.group(3)) for m in _FENCE.finditer(text.replace("\r\n", "\n"))]
+    blocks = _blocks(text)
     marked = [body for language, body in blocks if language in _PROGRAM_LANGUAGES]
     plain = [body for language, body in blocks if not language]
     found = (marked or plain)[-1:]
@@ -348,6 +346,28 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _blocks(text: str) -> list[tuple[str, str]]:
+    """Fenced blocks and their languages; one that is not closed goes to the end.
+
+    Line by line, so that no answer takes more than linear time.
+    """
+    found: list[tuple[str, str]] = []
+    fence, language, lines = "", "", list[str]()
+    for line in text.replace("\r\n", "\n").split("\n"):
+        mark = _FENCE.match(line)
+        if not fence:
+            if mark is not None:
+                fence, language, lines = mark[1], mark[2].lower(), []
+        elif mark is not None and line.strip() == fence:
+            found.append((language, "\n".join(lines)))
+            fence = ""
+        else:
+            lines.append(line)
+    if fence:
+        found.append((language, "\n".join(lines)))
+    return found
+
+
 def _member(answer: str | None, name: str) -> Any:  # noqa: ANN401 - a model's JSON
     """A member of the JSON object in an answer; None when there is none."""
     return (json_object(answer or "") or {}).get(name)
@@ -355,8 +375,7 @@ def _member(answer: str | None, name: str) -> Any:  # noqa: ANN401 - a model's J
 
 def json_object(text: str) -> dict[str, Any] | None:
     """The JSON object an answer consists of, fences around it allowed."""
-    blocks = [match.group(3) for match in _FENCE.finditer(text)]
-    for candidate in (text, *reversed(blocks)):
+    for candidate in (text, *(body for _, body in reversed(_blocks(text)))):
         try:
             found = json.loads(candidate)
         except (ValueError, RecursionError):

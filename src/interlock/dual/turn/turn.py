@@ -103,7 +103,7 @@ class Turn(Phases):
         """The calls handed to the client that it has not answered."""
         if self._state.phase == "over":
             return ()
-        return tuple(one.shown() for one in self._state.calls if one.stage == "out")
+        return tuple(one.shown() for one in self._out())
 
     def answer_to(self, numbers: Sequence[int]) -> Suspend | Final | None:
         """What the turn said after these results, for a request that repeats them.

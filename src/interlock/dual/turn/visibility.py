@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
+from interlock.dual.errors import LimitExceeded
 from interlock.dual.marks import MarkTable
 from interlock.dual.ops.types import display_name, type_name
 from interlock.dual.turn.config import Visibility
@@ -97,7 +98,10 @@ def shown_type(name: str, known: Collection[str]) -> str:
 def _shown(value: Value, marks: MarkTable, level: Visibility, plain: Plain) -> str:
     if not visible(value, marks, level):
         return ""
-    text = json.dumps(plain(value)[0], ensure_ascii=False)
+    try:
+        text = json.dumps(plain(value)[0], ensure_ascii=False)
+    except LimitExceeded:
+        return " (too large to show)"
     if len(text) > _VALUE_CHARS:
         text = f"{text[:_VALUE_CHARS]}... ({len(text)} characters)"
     return f" = {text}"

@@ -85,6 +85,8 @@ class Work:
     asked: bool = False
     """A model has answered in this request."""
     denied: bool = False
+    suspended: bytes = b""
+    """The turn as it waits for the client."""
     ids: dict[int, str] = field(default_factory=dict)
     """Our ids of calls, by their number in the turn."""
     arguments: dict[int, str] = field(default_factory=dict)

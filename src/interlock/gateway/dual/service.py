@@ -22,7 +22,7 @@ import msgspec
 from interlock.dual.turn import Answer, Message, Turn, TurnInput
 from interlock.dual.turn import Final as TurnFinal
 from interlock.dual.turn.transcript import compare, unsure
-from interlock.gateway.config import SessionConfig, encode_config
+from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext, Sink
 from interlock.gateway.deciding import Decider
 from interlock.gateway.dual.driving import Driver, Handed, Work
@@ -101,8 +101,10 @@ class DualLlm:
         clock: Clock,
         status_of: Callable[[InterlockError], int],
         turn_s: float,
+        turn_bytes: int,
     ) -> None:
-        """`turn_s` is how long one request may plan and compute, in seconds."""
+        """`turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` how
+        large a suspended turn may be."""
         self._sessions = sessions
         self._rules = rules
         self._upstreams = upstreams
@@ -112,6 +114,7 @@ class DualLlm:
         self._clock = clock
         self._status_of = status_of
         self._turn_s = turn_s
+        self._turn_bytes = turn_bytes
         self._decider = decider
         self._finder = SessionFinder(sessions=sessions, responses=responses, clock=clock)
         self._driver = Driver(roles=roles, decider=decider)
@@ -293,12 +296,21 @@ class DualLlm:
     async def _drive(self, work: Work, turn: Turn) -> list[Handed] | TurnFinal:
         try:
             async with asyncio.timeout(self._turn_s):
-                return await self._driver.drive(work, turn)
+                outcome = await self._driver.drive(work, turn)
         except TimeoutError:
             turn.stop("timeout", f"the turn took longer than {self._turn_s:g} s")
-            over = turn.next()
-            assert isinstance(over, TurnFinal)  # noqa: S101 - a stopped turn is over
-            return over
+            return _over(turn)
+        if isinstance(outcome, TurnFinal):
+            return outcome
+        work.suspended = turn.dump()
+        if len(work.suspended) > self._turn_bytes:
+            turn.stop(
+                "program_error",
+                f"the program holds {len(work.suspended) >> 10} KiB while it waits for a tool; "
+                f"{self._turn_bytes >> 10} KiB can be kept",
+            )
+            return _over(turn)
+        return outcome
 
     # ending
 
@@ -329,7 +341,7 @@ class DualLlm:
             )
             self._close_if_done(work)
         else:
-            conversation.turn = turn.dump()
+            conversation.turn = work.suspended
             conversation.pending = {one.our_id: one.request.no for one in outcome}
             calls = [(one.our_id, one.request.tool, one.arguments) for one in outcome]
             derived = [one.request.derived for one in outcome]
@@ -337,7 +349,9 @@ class DualLlm:
             conversation.replace_messages([*messages, asking])
             kept = KeptReply(step=step, calls=calls)
         conversation.remember(kept)
-        _keep_program(work, turn)
+        if turn.program is not None:
+            conversation.keep_program(work.session.state.turns, turn.program, turn.context_vars)
+        conversation.keep_config(config)
         work.session.state.unfinished = ""
         work.session.state.dual = encode_conversation(conversation)
         work.session.remember = True
@@ -371,16 +385,11 @@ class DualLlm:
             self._responses.keep(ctx, session.id, msgspec.json.encode(reply.body), target)
 
 
-def _keep_program(work: Work, turn: Turn) -> None:
-    """Keeps what a rehearsal of the session needs: what ran, and under which config."""
-    conversation, config = work.conversation, work.ctx.config
-    if turn.program is not None:
-        conversation.keep_program(work.session.state.turns, turn.program, turn.context_vars)
-    if conversation.config_digest != config.digest or not conversation.config:
-        # Decision records know the policy's text, and nobody else's models are rehearsed.
-        policy = replace(config.policy, code="", generated="", restrictions="")
-        bare = replace(config, policy=policy, shadow=None, llm={})
-        conversation.config, conversation.config_digest = encode_config(bare), config.digest
+def _over(turn: Turn) -> TurnFinal:
+    """The answer of a turn that was stopped."""
+    command = turn.next()
+    assert isinstance(command, TurnFinal)  # noqa: S101 - a stopped turn is over
+    return command
 
 
 def _pair(model: str) -> tuple[str, str]:

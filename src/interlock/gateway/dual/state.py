@@ -6,6 +6,7 @@ processes share the store, before it. Bounded: old messages, answers and cached 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from interlock.dual.turn import (
     PlannerMessage,
     ToolSpec,
 )
+from interlock.gateway.config import SessionConfig, encode_config
 from interlock.policy.model import Labels
 
 __all__ = [
@@ -134,6 +136,17 @@ class Conversation(Struct, kw_only=True):
         )
         others = [one for one in self.programs if one.turn != turn]
         self.programs = [*others, kept][-_PROGRAMS:]
+
+    def keep_config(self, config: SessionConfig) -> None:
+        """Keeps the settings of a request for rehearsals.
+
+        Without policy texts, which the decision records lead to, and without the models.
+        """
+        if self.config and self.config_digest == config.digest:
+            return
+        policy = replace(config.policy, code="", generated="", restrictions="")
+        bare = replace(config, policy=policy, shadow=None, llm={})
+        self.config, self.config_digest = encode_config(bare), config.digest
 
     def reply_to(self, step: str) -> KeptReply | None:
         """The answer that was given to this step."""

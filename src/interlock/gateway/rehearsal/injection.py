@@ -31,9 +31,7 @@ def asked_calls(text: str) -> tuple[Asked, ...]:
         raise InvalidInjectionError("is not Unicode text") from None
     found = directives(text, faults=False)
     if Directives(say=found.say) != found:
-        raise InvalidInjectionError(
-            "has a line FAIL, SLOW or TOKENS, which steers the demo model"
-        )
+        raise InvalidInjectionError("has a line FAIL, SLOW or TOKENS, which steers the demo model")
     return tuple(Asked(line.tool, json.loads(line.arguments)) for line in call_lines(text))
 
 

@@ -129,6 +129,24 @@ def test_a_tool_labels_its_own_result() -> None:
     assert answer.value.labels.to_wire() == {**meta, "tags": ["__non_executable", "t"]}
 
 
+def test_a_call_knows_where_its_arguments_come_from() -> None:
+    program = fenced(
+        "a = parse_with_ai(query='q', output_schema={'type': 'object'})\n"
+        "doc = get_doc(id='D1')\nshort = doc[:3]\nfinal_return_value = get_doc(id=short)"
+    )
+    said = ['{"have_enough_info": true}']
+    play = Play(given("Go.", GET), {"pllm": [program], "qllm": said}, {"get_doc": "text"})
+    play.run()
+
+    first, second = play.sent
+    assert first.lineage == {}
+    nodes = {node["id"]: node for node in second.lineage["nodes"]}
+    [result] = [node for node in nodes.values() if node["kind"] == "tool_result"]
+    assert (result["ref"], result["call"]) == ("get_doc", first.no)
+    lines = {(nodes[e["from"]]["ref"], nodes[e["to"]]["ref"]) for e in second.lineage["edges"]}
+    assert {("get_doc", "doc"), ("doc", "short"), ("short", "id")} <= lines
+
+
 # Errors
 
 CATCH = fenced(
