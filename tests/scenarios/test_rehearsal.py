@@ -394,6 +394,7 @@ async def test_labels_of_the_program_stop_what_it_read(gateway: Gateway) -> None
     denied = found.attempts[-1]
     assert (denied.tool, denied.allowed, denied.rule) == ("send_email", False, "send_email#0")
     assert found.changed_stopped == [denied]
+    assert any(node["kind"] == "tool_result" for node in denied.lineage["nodes"])
     assert '"code": "policy_violation"' in found.endings[0]
 
 

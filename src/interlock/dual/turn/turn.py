@@ -45,6 +45,8 @@ from interlock.policy.model import Labels
 
 __all__ = ["ResultStatus", "Turn"]
 
+_GOOD_STEPS = frozenset({"running", "done"})
+
 ResultStatus = Literal["accepted", "repeated", "unknown"]
 
 
@@ -144,15 +146,17 @@ class Turn(Phases):
     def program(self) -> str | None:
         """The program that runs, or ran last; None: there was none yet.
 
-        Planned in several steps, those that were not given up are one program together.
+        Planned in several steps, they are one program together, less those that failed
+        before the last one.
         """
         given = self._state.input
-        if given.config.fsm.enable_multistep_planning and given.user_program is None:
-            good = [s for s in self._state.steps if s.outcome in {"running", "done"}]
-            texts = [step.program for step in good if step.program is not None]
-            if texts:
-                return "\n".join(texts)
-        return self._last_program()
+        if not given.config.fsm.enable_multistep_planning or given.user_program is not None:
+            return self._last_program()
+        steps = [one for one in self._state.steps if one.program is not None]
+        texts = [
+            one.program or "" for one in steps if one is steps[-1] or one.outcome in _GOOD_STEPS
+        ]
+        return "\n".join(texts) if texts else None
 
     @property
     def context_vars(self) -> Mapping[str, ContextVar]:
