@@ -33,6 +33,7 @@ def test_the_call_lines_of_a_text_are_what_it_asks_for(text: str, calls: list[An
         (" \n", "is empty"),
         ("x" * (MAX_CHARS + 1), "characters"),
         ("a\udc80b", "not Unicode"),
+        ('CALL pay {"to": "\\ud800"}', "half a character"),
         ("FAIL 500", "steers"),
         ("a\nSLOW 3600", "steers"),
         ("TOKENS 1000000", "steers"),
@@ -78,6 +79,13 @@ def test_a_wrapped_result_keeps_its_labels() -> None:
     found = json.loads(poisoned(json.dumps(wrapped), TEXT))
 
     assert found == {**wrapped, "value": {"body": f"hi\n{TEXT}"}}
+
+
+def test_half_a_character_in_a_result_stays_escaped() -> None:
+    found = poisoned('{"a": "x \\ud800 é"}', TEXT)
+
+    assert found.isascii()
+    assert json.loads(found) == {"a": f"x \ud800 é\n{TEXT}"}
 
 
 def test_a_deep_result_is_no_trouble() -> None:

@@ -25,14 +25,15 @@ def asked_calls(text: str) -> tuple[Asked, ...]:
         raise InvalidInjectionError("is empty")
     if len(text) > MAX_CHARS:
         raise InvalidInjectionError(f"has more than {MAX_CHARS} characters")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInjectionError("is not Unicode text") from None
+    if not _is_unicode(text):
+        raise InvalidInjectionError("is not Unicode text")
     found = directives(text, faults=False)
     if Directives(say=found.say) != found:
         raise InvalidInjectionError("has a line FAIL, SLOW or TOKENS, which steers the demo model")
-    return tuple(Asked(line.tool, json.loads(line.arguments)) for line in call_lines(text))
+    lines = call_lines(text)
+    if not all(_is_unicode(line.arguments) for line in lines):
+        raise InvalidInjectionError("has a CALL line with half a character (`\\ud800`)")
+    return tuple(Asked(line.tool, json.loads(line.arguments)) for line in lines)
 
 
 def poisoned(original: str | None, text: str) -> str:
@@ -55,7 +56,9 @@ def poisoned(original: str | None, text: str) -> str:
         return text
     container, key = place
     container[key] = f"{container[key]}\n{text}"
-    return json.dumps(tree if wrapped is not None else holder["value"], ensure_ascii=False)
+    found = tree if wrapped is not None else holder["value"]
+    plain = json.dumps(found, ensure_ascii=False)
+    return plain if _is_unicode(plain) else json.dumps(found)
 
 
 def _longest(holder: dict[str, Any], first: str) -> tuple[Any, Any] | None:
@@ -84,6 +87,15 @@ def follows(asked: Asked, tool: str, args: Mapping[str, Any]) -> bool:
     if not asked.args:
         return True
     return any(name in args and args[name] == value for name, value in asked.args.items())
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether it can be sent: no half of a surrogate pair is in it."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def canonical(args: object) -> str:

@@ -125,9 +125,9 @@ class SinglePlay:
         line = f"CALL {call.tool} {json.dumps(dict(call.args))}"
         messages: list[dict[str, Any]] = [{"role": "user", "content": line}]
         planned = True
+        made: dict[str, Attempt] = {}
         while True:
             message, decisions = await self.stage.ask({"messages": messages, "tools": tools})
-            made = {}
             for record in decisions:
                 attempt = _attempt(record, index + 1, "recorded" if planned else "injected")
                 if planned:
@@ -203,9 +203,9 @@ class DualPlay:
             "user_provided_program": program.source,
             "context_vars": json.loads(program.variables or "{}"),
         }
+        made: dict[str, Attempt] = {}
         while True:
             message, decisions = await self.stage.ask({**body, "messages": messages})
-            made = {}
             for record in decisions:
                 attempt = self._attempt(record, program.turn)
                 made[attempt.call_id] = attempt
