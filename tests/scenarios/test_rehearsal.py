@@ -428,3 +428,68 @@ async def test_several_turns_run_after_one_another(gateway: Gateway) -> None:
     assert [one.args for one in by_id.attempts if one.poisoned] == [{"query": "b"}]
     result = await command(gateway, answer.session_id, "--inject", ATTACK, code=0)
     assert "program of turn 2" in result.output
+
+
+async def test_a_program_of_the_caller_runs_with_its_variables_and_settings(
+    gateway: Gateway,
+) -> None:
+    program = 'final_return_value = send_email(to=who, subject=read_inbox()["text"])'
+    body: dict[str, Any] = {
+        "model": "demo",
+        "messages": [{"role": "user", "content": "go"}],
+        "tools": [
+            {"type": "function", "function": {"name": "read_inbox"}},
+            {
+                "type": "function",
+                "function": {
+                    "name": "send_email",
+                    "parameters": {"type": "object", "properties": {"to": {}, "subject": {}}},
+                },
+            },
+        ],
+        "user_provided_program": program,
+        "context_vars": {"who": {"value": "ann", "meta": {"tags": ["friend"]}}},
+    }
+    policy = 'tool "send_email" { must deny when not to.tags overlaps {"friend"}; }'
+    named = {
+        "x_features": json.dumps({"agent_arch": "dual-llm"}),
+        "x_policy": json.dumps({"codes": {"code": policy}}),
+        "x_config": json.dumps({"response_format": {"include_program": True}}),
+    }
+    for text in ('{"text": "hello"}', "sent"):
+        answer = await gateway.post("/control/chat/demo/v1/chat/completions", body, **named)
+        message = answer.json()["choices"][0]["message"]
+        (call,) = message["tool_calls"]
+        body["messages"] += [
+            message,
+            {"role": "tool", "tool_call_id": call["id"], "content": text},
+        ]
+    await gateway.post("/control/chat/demo/v1/chat/completions", body, **named)
+    await settled(gateway)
+
+    found = await played(gateway, answer.headers["x-session-id"])
+
+    assert told(found) == [("read_inbox", "recorded", True), ("send_email", "changed", True)]
+    assert found.attempts[1].args == {"to": "ann", "subject": f"hello\n{ATTACK}"}
+    assert json.loads(found.endings[0])["program"] == program, "the settings are the recorded ones"
+
+
+async def test_a_suspended_program_is_rehearsed_too(gateway: Gateway) -> None:
+    async with Dialogue(
+        base_url=gateway.base_url,
+        key=gateway.key,
+        style=("messages", True),
+        tools=(INBOX, MAIL),
+        headers=headers(dual=True),
+    ) as dialogue:
+        plan = "read_inbox()\nsend_email(to='ann', subject='x')"
+        answer = await dialogue.say(f"Go.\n```plan\n{plan}\n```")
+    await settled(gateway)
+
+    found = await played(gateway, answer.session_id)
+
+    assert [(one.tool, one.result) for one in found.attempts] == [
+        ("read_inbox", ATTACK),
+        ("send_email", "(dry run)"),
+    ]
+    assert found.left == []
