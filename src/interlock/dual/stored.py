@@ -1,6 +1,7 @@
 """What of a machine is stored, member by member; see `dual.dumps` for the form of values."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,8 @@ def _request(machine: "Machine", pool: LabelPool, request: Request) -> list[Any]
     return [
         request.no,
         _sig(request.sig),
-        request.args if request.no in machine.waiting else {},
+        # JSON, because numbers may be larger and texts odder than msgpack can say.
+        json.dumps(request.args if request.no in machine.waiting else {}),
         {name: pool.number(labels) for name, labels in request.labels.items()},
         {name: sorted(sources) for name, sources in request.sources.items()},
         pool.number(request.control),
@@ -184,7 +186,7 @@ def _restore(
     for part in stored["programs"]:
         machine.add(_compiled(known, part))
     table = machine.env.marks
-    labels = [Labels.from_record(record) for record in stored["labels"]]
+    labels = [table.shared(Labels.from_record(record)) for record in stored["labels"]]
     marks = [table.mark(labels[number], sources) for number, sources in stored["marks"]]
 
     def new_frame(unit: int, code: int) -> Frame:
@@ -238,7 +240,7 @@ def _request_from(row: Sequence[Any], pool: Sequence[Labels]) -> Request:
     return Request(
         no=no,
         sig=_sig_from(sig),
-        args=args,
+        args=json.loads(args),
         labels={name: pool[number] for name, number in labels.items()},
         sources={name: frozenset(numbers) for name, numbers in sources.items()},
         control=pool[control],

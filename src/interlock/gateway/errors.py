@@ -7,7 +7,6 @@ from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
     "DualOnlyError",
-    "DualUnavailableError",
     "HistoryMismatchError",
     "MissingToolResultsError",
     "MixedSessionsError",
@@ -30,20 +29,6 @@ class DualOnlyError(InterlockError):
             f"`{member}` needs dual-llm execution",
             hint='send `X-Features: {"agent_arch": "dual-llm"}`',
             param=member,
-        )
-
-
-class DualUnavailableError(InterlockError):
-    """Something only dual-llm execution can do was asked for."""
-
-    kind: ClassVar[ErrorKind] = ErrorKind.UNSUPPORTED
-    code: ClassVar[str] = "dual_llm_unavailable"
-
-    def __init__(self, what: str) -> None:
-        asked = "agent_arch" in what
-        super().__init__(
-            f"{what} needs dual-llm execution, which this release does not have",
-            hint='use `"agent_arch": "single-llm"`' if asked else None,
         )
 
 

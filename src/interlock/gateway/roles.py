@@ -21,12 +21,15 @@ from interlock.kernel.errors import InterlockError
 from interlock.kernel.roles import ModelRole, role_line
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
+from interlock.providers.wire.errors import MalformedAnswerError
 from interlock.providers.wire.exchange import FormatName
+from interlock.providers.wire.halves import read_mended
 from interlock.providers.wire.model import (
     Message,
     OutputFormat,
     Reasoning,
     Request,
+    Response,
     Text,
     Thinking,
     Usage,
@@ -149,8 +152,7 @@ class Roles:
                 data = await reply.read()
             finally:
                 reply.close()
-            codec = FORMATS[reply.target.speaks(ctx.head.format)]
-            answer = codec.decode_response(msgspec.json.decode(data))
+            answer = _answer_in(data, reply.target.speaks(ctx.head.format))
             meter.add(answer.usage or _estimate(sent, len(data)), reply.target)
         except asyncio.CancelledError:
             # The provider works on it, and bills what it has read.
@@ -220,6 +222,18 @@ class Roles:
             return None
         kept = frozenset(name for name in chosen if name in names)
         return kept or None
+
+
+def _answer_in(data: bytes, name: FormatName) -> Response:
+    """The answer of a body. Raises MalformedAnswerError."""
+    try:
+        tree = msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        try:
+            tree = read_mended(data)
+        except (ValueError, RecursionError):
+            raise MalformedAnswerError("the upstream's answer is not JSON") from None
+    return FORMATS[name].decode_response(tree)
 
 
 def _overridden(request: Request, overrides: Mapping[str, Any]) -> Request:

@@ -49,7 +49,6 @@ __all__ = [
     "Sessions",
 ]
 
-_BUSY_WAIT_S = 30.0
 _STORE_ATTEMPTS = 50
 """Every failed one means that another process succeeded, so few are ever needed."""
 _TOUCH_S = 60.0
@@ -151,6 +150,7 @@ class Sessions:
         recorder: Recorder,
         clock: Clock,
         lifetime_s: float = 86400.0,
+        busy_wait_s: float = 30.0,
         capacity: int = 20_000,
         shared: bool = False,
     ) -> None:
@@ -158,6 +158,7 @@ class Sessions:
         self._recorder = recorder
         self._clock = clock
         self._lifetime_s = lifetime_s
+        self._busy_wait_s = busy_wait_s
         self._capacity = capacity
         self._shared = shared
         self._live: OrderedDict[str, LiveSession] = OrderedDict()
@@ -228,9 +229,10 @@ class Sessions:
     def locked(self, live: LiveSession) -> "_Locked":
         """One change of a session at a time; what was changed is stored at the end.
 
-        Held while results are taken in and while a call is decided, never while a model
-        is being waited for: requests of one conversation may run side by side. A second
-        one waits up to 30 s. When the store is shared, the session is read at the begin
+        In single-llm held while results are taken in and while a call is decided, never while
+        a model is being waited for: requests of one conversation may run side by side. In
+        dual-llm held until the turn suspends or ends. A second one waits up to
+        `busy_wait_s`. When the store is shared, the session is read at the begin
         and written before the end; what another process stored in between is merged in.
 
         Raises:
@@ -245,7 +247,7 @@ class Sessions:
         lock = live.lock
         if lock.locked():
             try:
-                async with asyncio.timeout(_BUSY_WAIT_S):
+                async with asyncio.timeout(self._busy_wait_s):
                     await lock.acquire()
             except TimeoutError:
                 raise SessionBusyError(live.id) from None

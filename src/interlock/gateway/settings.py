@@ -25,6 +25,8 @@ class GatewaySettings(BaseModel):
     """Seconds a call waits for that person; then it is denied."""
     session_lifetime_s: float = Field(default=86_400.0, gt=0)
     """Idle seconds after which a session is gone."""
+    session_wait_s: float = Field(default=30.0, gt=0)
+    """Seconds a request waits for another one of its session; then it is 409 `session_busy`."""
     response_lifetime_s: float = Field(default=30 * 86_400.0, gt=0)
     """Seconds a stored Responses answer can be fetched."""
     decision_days: float = Field(default=365.0, gt=0)
@@ -32,7 +34,8 @@ class GatewaySettings(BaseModel):
     usage_days: float = Field(default=400.0, gt=0)
     """Days a usage record is kept."""
     policy_files: tuple[Path, ...] = ()
-    """Policies that hold for every request, in this order; relative to the settings file."""
+    """Policies that hold for every request, in this order: files, relative to the settings
+    file, or policies that come with Interlock, `shipped:NAME`."""
     policy_refresh_s: float = Field(default=2.0, gt=0)
     """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)

@@ -374,37 +374,6 @@ async def test_failures_of_the_provider_reach_the_typed_client(
     assert "as asked" in caught.value.message
 
 
-@requirement("control.dual.unavailable")
-async def test_dual_llm_is_refused_in_words(client: AsyncSequrityClient) -> None:
-    for send in (
-        client.control.chat.create(
-            HELLO, "demo", provider="openai", features=FeaturesHeader.dual_llm()
-        ),
-        client.control.messages.create(
-            HELLO, "demo", 100, provider="anthropic", features=FeaturesHeader.dual_llm()
-        ),
-        client.control.responses.create(
-            "demo", input="x", provider="openai", features=FeaturesHeader.dual_llm()
-        ),
-        client.control.chat.create(HELLO, "demo", endpoint_type="lang-graph"),
-    ):
-        with pytest.raises(SequrityAPIError) as caught:
-            await send
-        assert caught.value.status_code == 501
-        assert "this release does not have" in caught.value.message
-
-
-@requirement("control.dual.unavailable")
-async def test_a_program_of_the_callers_own_is_refused_in_words(site: Site) -> None:
-    answer = await site.gateway.post(
-        "/control/chat/openai/v1/chat/completions",
-        {"model": "demo", "messages": HELLO, "user_provided_program": "x = 1"},
-    )
-
-    assert answer.status_code == 501
-    assert "user_provided_program" in answer.json()["detail"]
-
-
 # Streams whose provider says more than the typed client can read
 
 

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 Talk = Callable[..., Dialogue]
 
 READ = tool("read_inbox")
+WEATHER = tool("weather", "city")
 SEND = tool("send_email", "to", "body")
 POLICY = """
 tool "read_inbox" -> session @tags |= {"untrusted"};
@@ -494,14 +495,17 @@ async def test_a_previous_response_survives_a_restart(tmp_path: Path) -> None:
 
 @requirement("control.session.arch-mismatch")
 async def test_the_architecture_of_a_session_cannot_change(talk: Talk) -> None:
-    async with talk() as dialogue:
-        first = await dialogue.say("hello")
-        dialogue.headers["X-Session-ID"] = first.session_id
-        dialogue.headers["X-Features"] = json.dumps({"agent_arch": "dual-llm"})
-        status, code, message = await refused(dialogue.say("hello"))
+    for before, after in (("single-llm", "dual-llm"), ("dual-llm", "single-llm")):
+        async with talk(tools=(WEATHER,)) as dialogue:
+            dialogue.headers["X-Features"] = json.dumps({"agent_arch": before})
+            first = await dialogue.say('CALL weather {"city": "Oslo"}')
+            assert len(first.calls) == 1
+            dialogue.headers["X-Session-ID"] = first.session_id
+            dialogue.headers["X-Features"] = json.dumps({"agent_arch": after})
+            status, code, message = await refused(dialogue.results({first.calls[0].id: "fog"}))
 
-    assert (status, code) == (501, "dual_llm_unavailable")
-    assert "single-llm" in message
+        assert (status, code) == (400, "session_arch_mismatch")
+        assert before in message
 
 
 @requirement("control.session.lifetime")

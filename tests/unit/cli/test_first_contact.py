@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from interlock import __version__
 from interlock.app_settings import AppSettings
 from interlock.app_store import migrate_store, open_store
+from interlock.cli.lazy import LazyGroup
 from interlock.cli.main import app
-from interlock.gateway.errors import DualUnavailableError
 from interlock.web.listening import open_sockets
 
 
@@ -37,7 +37,10 @@ def test_every_command_has_a_help_text_and_every_option_a_word_about_it() -> Non
         for name, child in children.items():
             walk(f"{path} {name}", child)
 
-    walk("interlock", typer.main.get_command(app))
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, LazyGroup)
+    commands.load_all()
+    walk("interlock", commands)
 
     assert silent == []
 
@@ -56,11 +59,6 @@ def test_a_new_database_directory_is_for_its_owner_alone(tmp_path: Path) -> None
     migrate_store(settings)
 
     assert stat.S_IMODE((tmp_path / "elsewhere").stat().st_mode) == 0o700
-
-
-def test_advice_on_dual_llm_is_given_only_where_it_helps() -> None:
-    assert DualUnavailableError('`"agent_arch": "dual-llm"`').hint
-    assert DualUnavailableError("policy generation").hint is None
 
 
 def test_a_port_that_is_taken_is_named_before_anything_is_made(tmp_path: Path) -> None:

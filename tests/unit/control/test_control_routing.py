@@ -233,7 +233,7 @@ def test_another_method_is_not_allowed_and_the_answer_says_which_are(
         ("GET", "/control/annotations/v1/sessions/s1", None),
         ("DELETE", "/control/annotations/v1/sessions/s1/a1", None),
         ("POST", "/control/policy-gen/openai/v1/generate", None),
-        ("POST", "/control/lang-graph/v1/chat/completions", "dual_llm_unavailable"),
+        ("POST", "/control/lang-graph/v1/chat/completions", None),
         ("POST", "/control/chat/v1/responses/r/cancel", "invalid_request"),
         ("POST", "/control/chat/v1/chat/completions", None),
         ("GET", "/control/lang-graph/v1/models", None),

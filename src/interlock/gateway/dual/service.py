@@ -58,6 +58,7 @@ from interlock.kernel.errors import InterlockError
 from interlock.kernel.ids import new_id, random_bytes
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.exchange import ResultIn
+from interlock.providers.wire.halves import mended_text
 from interlock.providers.wire.model import Failure, Request, ToolCall, Usage
 
 __all__ = ["DualLlm"]
@@ -103,8 +104,11 @@ class DualLlm:
         turn_s: float,
         turn_bytes: int,
     ) -> None:
-        """`turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` how
-        large a suspended turn may be."""
+        """What there is one of in the server, and two bounds.
+
+        `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` is how
+        large a suspended turn may be.
+        """
         self._sessions = sessions
         self._rules = rules
         self._upstreams = upstreams
@@ -289,6 +293,7 @@ class DualLlm:
                 planner_history=tuple(conversation.planner_history),
                 session_labels=work.session.policy.labels,
                 history_mismatch=diverged,
+                parallel_tool_calls=intake.request.parallel_tool_calls is not False,
             ),
             writer=policy_writer,
         )
@@ -336,8 +341,10 @@ class DualLlm:
             conversation.replace_messages([*messages, _said(answer, config)])
             kept = KeptReply(
                 step=step,
-                text=answer.content_text(dual_config(config).response_format),
-                failure=None if answer.error is None else (answer.error.code, answer.error.message),
+                text=_text(answer, config),
+                failure=None
+                if answer.error is None
+                else (answer.error.code, mended_text(answer.error.message)),
             )
             self._close_if_done(work)
         else:
@@ -402,7 +409,10 @@ def _read_step(ctx: CallContext, conversation: Conversation, intake: Intake) -> 
 
     Raises ToolCallNotFoundError, MissingToolResultsError and NothingToAnswerError.
     """
-    asks, pending = ctx.head.new_user_message, conversation.pending
+    pending = conversation.pending
+    # An answer of ours at the end is no message of the user's, however much stands before it.
+    ends = bool(intake.messages) and intake.messages[-1].role == "assistant"
+    asks = ctx.head.new_user_message and not ends
     results = _ours(ctx.head.results)
     name = _name(results, intake, asks)
     fresh = {call_id: item for call_id, item in results.items() if call_id in pending}
@@ -413,7 +423,7 @@ def _read_step(ctx: CallContext, conversation: Conversation, intake: Intake) -> 
         if not asks:
             raise ToolCallNotFoundError(next(iter(results)))
     missing = [call_id for call_id in pending if call_id not in fresh]
-    if fresh and missing and not asks:
+    if missing and not asks and (fresh or ends):
         raise MissingToolResultsError(missing)
     resumes = bool(fresh) and not missing
     said = intake.program or any(one.role == "user" and one.text for one in intake.messages)
@@ -469,8 +479,12 @@ def _conversation(
 
 def _said(answer: Answer, config: SessionConfig) -> Message:
     """A turn's answer as a message of the conversation."""
-    text = answer.content_text(dual_config(config).response_format)
-    return Message(role="assistant", text=text, derived=answer.derived)
+    return Message(role="assistant", text=_text(answer, config), derived=answer.derived)
+
+
+def _text(answer: Answer, config: SessionConfig) -> str:
+    """A turn's answer as its reader gets it; programs can make texts that UTF-8 cannot say."""
+    return mended_text(answer.content_text(dual_config(config).response_format))
 
 
 def _last(messages: Sequence[Message], role: str) -> int:

@@ -9,7 +9,7 @@ import json
 
 from interlock.providers.wire.model import ArgumentsDelta, Event, PartEnd, TextDelta
 
-__all__ = ["HalvesJoiner", "has_halves", "read_mended", "read_with_halves"]
+__all__ = ["HalvesJoiner", "has_halves", "mended_text", "read_mended", "read_with_halves"]
 
 _LONE = "\ufffd"
 
@@ -31,15 +31,15 @@ def read_mended(payload: bytes) -> object:
 
 def _mended(value: object) -> object:
     if isinstance(value, str):
-        return _joined(value)
+        return mended_text(value)
     if isinstance(value, dict):
-        return {_joined(key): _mended(member) for key, member in value.items()}
+        return {mended_text(key): _mended(member) for key, member in value.items()}
     if isinstance(value, list):
         return [_mended(element) for element in value]
     return value
 
 
-def _joined(text: str) -> str:
+def mended_text(text: str) -> str:
     """`text` with pairs joined and lone halves replaced."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
@@ -64,7 +64,7 @@ class HalvesJoiner:
                     self._held[event.index] = text[-1]
                     text = text[:-1]
                 if text:
-                    out.append(type(event)(index=event.index, text=_joined(text)))
+                    out.append(type(event)(index=event.index, text=mended_text(text)))
                 continue
             if isinstance(event, PartEnd) and self._held.pop(event.index, ""):
                 kind = kinds.get(event.index, TextDelta)
