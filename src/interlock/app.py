@@ -237,6 +237,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         recorder=recorder,
         clock=clock,
         lifetime_s=lifetime_s,
+        store_wait_s=settings.gateway.denial_flush_s,
         busy_wait_s=settings.gateway.session_wait_s,
         shared=settings.gateway.shared_sessions,
     )

@@ -13,6 +13,7 @@ Source: gateway.md sections 7.1 to 7.4.
 
 import asyncio
 import hashlib
+import logging
 import uuid
 from collections import OrderedDict
 from typing import ClassVar
@@ -49,6 +50,7 @@ __all__ = [
     "Sessions",
 ]
 
+_log = logging.getLogger("interlock.gateway")
 _STORE_ATTEMPTS = 50
 """Every failed one means that another process succeeded, so few are ever needed."""
 _TOUCH_S = 60.0
@@ -151,6 +153,7 @@ class Sessions:
         clock: Clock,
         lifetime_s: float = 86400.0,
         busy_wait_s: float = 30.0,
+        store_wait_s: float = 2.0,
         capacity: int = 20_000,
         shared: bool = False,
     ) -> None:
@@ -159,6 +162,7 @@ class Sessions:
         self._clock = clock
         self._lifetime_s = lifetime_s
         self._busy_wait_s = busy_wait_s
+        self._store_wait_s = store_wait_s
         self._capacity = capacity
         self._shared = shared
         self._live: OrderedDict[str, LiveSession] = OrderedDict()
@@ -267,6 +271,14 @@ class Sessions:
             await self._save_shared(live)
         else:
             self._recorder.session(self._record(live))
+
+    async def settle(self) -> None:
+        """Waits until what was saved is in the store, within bounds.
+
+        A program whose call is known to a client and to nobody else would call it again.
+        """
+        if not self._shared and not await self._recorder.flush(wait_s=self._store_wait_s):
+            _log.warning("a session is queued but not stored yet: the store is slow")
 
     async def _save_shared(self, live: LiveSession) -> None:
         """Stores a session if nobody else did since it was loaded, else merges and tries again."""

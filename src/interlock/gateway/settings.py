@@ -39,7 +39,7 @@ class GatewaySettings(BaseModel):
     policy_refresh_s: float = Field(default=2.0, gt=0)
     """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)
-    """How long an answer waits for its denial to be stored."""
+    """How long an answer waits for its denial, or its suspended program, to be stored."""
     guard_threads: int = Field(default=2, ge=1, le=64)
     """Threads in which content guards inspect long tool results and arguments."""
     guard_wait_s: float = Field(default=60.0, gt=0)

@@ -144,7 +144,8 @@ class DualLlm:
             session_id = session.id
             async with self._sessions.locked(session):
                 reply, kept, usage = await self._answer(ctx, sink, session, intake, meter)
-            # The session is stored, or on its way: nobody gets what could be forgotten.
+            # Nobody gets what could be forgotten: a call would be made twice.
+            await self._sessions.settle()
             error = await self._say(ctx, session, reply, kept, usage)
         except asyncio.CancelledError:
             status, error = _CLIENT_GONE, "client_gone"
