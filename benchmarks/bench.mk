@@ -3,7 +3,7 @@
 # BENCH_ARGS reaches the program: make bench BENCH_ARGS="--only interlock,envoy,json"
 BENCH_ARGS ?=
 
-.PHONY: bench bench-full bench-install bench-stacks
+.PHONY: bench bench-full bench-install bench-stacks bench-security bench-security-install
 
 bench: $(VENV)/.run  ## Measure against other gateways on this machine (about 11 minutes once installed)
 	@$(BIN)/python benchmarks/run.py --profile quick $(BENCH_ARGS)
@@ -16,3 +16,9 @@ bench-install: $(VENV)/.run  ## Fetch wrk, nginx and the peers, measure nothing
 
 bench-stacks: $(VENV)/.run  ## Compare HTTP server stacks for Python
 	@$(BIN)/python benchmarks/server_stacks.py $(BENCH_ARGS)
+
+bench-security: $(VENV)/.run  ## Attack agents with AgentDojo's tasks and a fully compromised model (about 20 minutes)
+	@$(BIN)/python -m benchmarks.agentdojo $(BENCH_ARGS)
+
+bench-security-install: $(VENV)/.run  ## Fetch the package agentdojo, measure nothing
+	@$(BIN)/python -m benchmarks.agentdojo --install-only

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from interlock.gateway.recorder import RecorderSettings
 from interlock.gateway.settings import GatewaySettings
+from interlock.gateway.shipped import SHIPPED
 from interlock.identity.keys import KeyCacheSettings
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.limits.settings import LimitSettings
@@ -281,7 +282,8 @@ def _read_file(raw: _Raw, file: Path, environ: Mapping[str, str], *, required: b
     files = raw.tree.get("gateway", {})
     if isinstance(files, dict) and isinstance(files.get("policy_files"), list):
         files["policy_files"] = [
-            str(folder / name) if isinstance(name, str) else name for name in files["policy_files"]
+            str(folder / name) if isinstance(name, str) and not name.startswith(SHIPPED) else name
+            for name in files["policy_files"]
         ]
     return True
 

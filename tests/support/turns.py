@@ -28,6 +28,7 @@ from interlock.dual.turn import (
     Turn,
     TurnInput,
 )
+from interlock.dual.turn.policies import WriterFactory
 from interlock.policy.model import Labels
 
 __all__ = ["Denied", "Failure", "Play", "config", "fenced", "given", "tool"]
@@ -66,7 +67,7 @@ class Play:
     decide: Callable[[CallRequest], Denied | None] = lambda _: None
     label: Callable[[Label], Labels] = lambda one: one.initial
     restrict: Callable[[Restrict], str | None] = lambda _: None
-    writer: Any = None
+    writer: WriterFactory | None = None
     reload: bool = True
     questions: list[Question] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)

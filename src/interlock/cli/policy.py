@@ -72,6 +72,10 @@ class _Commands(LazyGroup):
             "interlock.cli.policy_generate:generate",
             "Write a policy from a description; what is printed compiles.",
         ),
+        "shipped": Lazy(
+            "interlock.cli.policy_shipped:shipped",
+            "List the policies that come with Interlock, or print one.",
+        ),
         "replay": Lazy(
             "interlock.cli.policy_replay:replay",
             "Decide recorded calls again under another policy and show what comes out otherwise.",

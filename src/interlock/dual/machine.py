@@ -68,6 +68,16 @@ from interlock.policy.model import Labels
 __all__ = ["Event", "Finished", "Machine", "Options", "Pending", "Request", "Stopped"]
 
 _MAX_BRANCHES = 4096
+_DEFECTS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class Machine:
@@ -397,6 +407,9 @@ class Machine:
                 self._stop("control_flow_violation", "", error.message, error.mark)
             except RecursionError:
                 thrown = Raise("RecursionError", "data is nested too deeply")
+            except _DEFECTS:
+                # A defect of ours: said without details, which might hold data or host names.
+                self._stop("exception", "RuntimeError", "the interpreter failed", self._reach())
             except MemoryError:
                 self._stop("limit", "memory", "out of memory", self._reach())
         return self.event
@@ -452,9 +465,15 @@ class Machine:
         data = exc.data
         assert isinstance(data, ExcObj)  # noqa: S101 - made above
         name = data.type_name if data.cls is None else data.cls.name
-        message = self.env.natives["str"].fn(self.env, (exc,), {}).data
-        self._stop("exception", name, str(message), self.env.deep(exc), data)
+        self._stop("exception", name, self._message(exc), self.env.deep(exc), data)
         return None
+
+    def _message(self, exc: Value) -> str:
+        """The text of an exception, empty when that text would be too large or too deep."""
+        try:
+            return str(self.env.natives["str"].fn(self.env, (exc,), {}).data)
+        except (Raise, LimitExceeded):
+            return ""
 
     def _exception(self, error: Raise) -> Value:
         """The exception object of an event, marked with what it derives from."""

@@ -59,6 +59,10 @@ class MarkTable:
         """Whether no value can have any mark but `NEUTRAL`."""
         return len(self.marks) == 1
 
+    def shared(self, labels: Labels) -> Labels:
+        """The one object that stands for labels equal to these."""
+        return self._labels.setdefault(_labels_key(labels), labels)
+
     def mark(self, labels: Labels, sources: Iterable[int] = ()) -> Mark:
         """The mark with exactly these labels and sources."""
         held = frozenset(sources)
@@ -66,8 +70,7 @@ class MarkTable:
         key = (labels_key, held)
         found = self._known.get(key)
         if found is None:
-            shared = self._labels.setdefault(labels_key, labels)
-            found = Mark(shared, held, len(self.marks))
+            found = Mark(self.shared(labels), held, len(self.marks))
             self.marks.append(found)
             self._known[key] = found
         return found

@@ -186,7 +186,7 @@ def _restore(
     for part in stored["programs"]:
         machine.add(_compiled(known, part))
     table = machine.env.marks
-    labels = [Labels.from_record(record) for record in stored["labels"]]
+    labels = [table.shared(Labels.from_record(record)) for record in stored["labels"]]
     marks = [table.mark(labels[number], sources) for number, sources in stored["marks"]]
 
     def new_frame(unit: int, code: int) -> Frame:

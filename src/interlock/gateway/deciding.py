@@ -10,8 +10,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -42,6 +41,7 @@ from interlock.policy.model import (
 )
 from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
+from interlock.policy.provenance import TRUSTED, without_evidence
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.relay.exact import JSON_ERRORS, loads
@@ -70,6 +70,14 @@ class TextKeeper(Protocol):
 
     def keep(self, source: PolicySource) -> None:
         """Keeps a text; never waits."""
+        ...
+
+
+class ArgumentEvidence(Protocol):
+    """Tells where the values of arguments come from."""
+
+    def of(self, args: Mapping[str, Any]) -> dict[str, Labels]:
+        """The evidence for each argument, as tags."""
         ...
 
 
@@ -143,95 +151,100 @@ class Decider:
         control: Labels = DEFAULT_LABELS,
         lineage: Mapping[str, Any] | None = None,
         external: bool = True,
+        evidence: Callable[[], ArgumentEvidence] | None = None,
     ) -> Outcome:
         """Decides one call; allowed ones are remembered in the session.
 
         `hidden` is the reason why the tool may not be called at all (pinning). Session
         updates of `session before` blocks persist whatever the verdict. `labels` are those
         of the arguments, and `lineage` where they came from, when somebody knows: a
-        dual-llm program does. Calls that are not `external` leave no id behind.
+        dual-llm program does. `evidence` is asked only when a rule asks where arguments come
+        from; without it they come from nowhere. Calls that are not `external` leave no id.
         """
         began = time.perf_counter()
-        tool = call.qualified
-        args: dict[str, Any] | None = None
-        asked: PolicyCall | None = None
-        decision: Decision | None = None
-        guarded: ArgumentVerdict | None = None
-        started = session.policy.labels
-        message, unasked = "", "error"
-        decision_id = new_id("dec")
-        ruling: Ruling | None = None
-        edited: dict[str, Any] | None = None
+        seen = _Seen(
+            tool=call.qualified,
+            our_id=our_id,
+            started=session.policy.labels,
+            began=began,
+            lineage=lineage or {},
+        )
+        known = _Known(labels=labels or {}, control=control, evidence=evidence)
+        outcome = Outcome(allowed=False, decision_id=new_id("dec"))
         try:
-            args = _arguments(call.arguments)
-            if args is None:
-                unasked = "arguments"
-                message = _plain_denial(
-                    tool, "the arguments are not one JSON object, each member given once"
-                )
-            elif not tool:
-                unasked = "arguments"
-                message = _plain_denial(tool, "the call names no tool")
+            seen.args = _arguments(call.arguments)
+            if seen.args is None:
+                seen.unasked = "arguments"
+                why = "the arguments are not one JSON object, each member given once"
+                outcome.message = _plain_denial(seen.tool, why)
+            elif not seen.tool:
+                seen.unasked = "arguments"
+                outcome.message = _plain_denial(seen.tool, "the call names no tool")
             elif hidden is not None:
-                unasked = "pinning"
-                message = _plain_denial(tool, hidden)
+                seen.unasked = "pinning"
+                outcome.message = _plain_denial(seen.tool, hidden)
             else:
                 size = len(call.arguments)
-                guarded = await self._guard_arguments(ctx, rules, tool, args, size)
-                asked = _policy_call(tool, args, guarded, labels or {}, control)
-                decision = rules.policy.decide(asked, session.policy)
-                session.policy = decision.session
-                _note_origins(session, decision.origins, tool, our_id)
-                message = _refusal(decision, guarded, asked)
-                if message and self._may_ask(ctx, rules, decision):
-                    ruling = await self._ask(ctx, session, decision_id, decision, asked, lineage)
-                    if ruling.state == "allowed" and ruling.arguments is not None:
-                        edited = ruling.arguments
-                        size = len(_json(edited))
-                        guarded = await self._guard_arguments(ctx, rules, tool, edited, size)
-                        asked = replace(asked, args=edited)
-                        decision = rules.policy.decide(asked, session.policy)
-                        session.policy = decision.session
-                    message = _after(ruling, decision, guarded, asked)
+                await self._judge(ctx, rules, session, outcome, seen, known, seen.args, size)
         except Exception:
-            _log.exception("deciding a call of %s failed", tool)
-            decision = None
-            message = _plain_denial(tool, "the decision could not be made")
-        allowed = not message
-        outcome = Outcome(allowed=allowed, message=message, decision_id=decision_id)
-        if allowed and edited is not None:
-            outcome.arguments = _json(edited).decode()
+            _log.exception("deciding a call of %s failed", seen.tool)
+            seen.decision = None
+            outcome.message = _plain_denial(seen.tool, "the decision could not be made")
+            outcome.arguments = None
+        outcome.allowed = allowed = not outcome.message
+        guarded = seen.guarded
         if guarded is not None:
             outcome.tags = guarded.tags
             if allowed and guarded.changed:
                 outcome.arguments = _json(guarded.args).decode()
         if allowed and external:
             session.state.counter += 1
+            evident = _evidence_tags(seen.decision) if rules.policy.needs_evidence else {}
             session.add_call(
                 our_id,
                 CallState(
                     upstream_id=call.id,
-                    tool=tool,
+                    tool=seen.tool,
                     arguments=outcome.arguments or call.arguments,
+                    evidence=evident,
                 ),
             )
-        seen = _Seen(
-            tool=tool,
-            our_id=our_id,
-            args=args,
-            asked=asked,
-            started=started,
-            decision=decision,
-            guarded=guarded,
-            unasked=unasked,
-            began=began,
-            lineage=lineage or {},
-            ruling=ruling,
-        )
-        outcome.decision = decision
-        outcome.ruling = ruling
+        outcome.decision = seen.decision
         self._write(ctx, rules, session, outcome, seen)
         return outcome
+
+    async def _judge(  # noqa: PLR0917 - the parts of one decision
+        self,
+        ctx: CallContext,
+        rules: Rules,
+        session: LiveSession,
+        outcome: Outcome,
+        seen: "_Seen",
+        known: "_Known",
+        args: dict[str, Any],
+        size: int,
+    ) -> None:
+        """Guards, policy, and a person where one may be asked; fills in `outcome` and `seen`."""
+        guarded = seen.guarded = await self._guard_arguments(ctx, rules, seen.tool, args, size)
+        asked = seen.asked = _policy_call(seen.tool, args, guarded, known, rules)
+        decision = seen.decision = rules.policy.decide(asked, session.policy)
+        session.policy = decision.session
+        _note_origins(session, decision.origins, seen.tool, seen.our_id)
+        outcome.message = _refusal(decision, guarded, asked)
+        if not outcome.message or not self._may_ask(ctx, rules, decision):
+            return
+        ruling = await self._ask(ctx, session, outcome.decision_id, decision, asked, seen.lineage)
+        outcome.ruling = ruling
+        edited = ruling.arguments if ruling.state == "allowed" else None
+        if edited is not None:
+            text = _json(edited).decode()
+            outcome.arguments = text
+            guarded = await self._guard_arguments(ctx, rules, seen.tool, edited, len(text))
+            seen.guarded = guarded
+            asked = seen.asked = _policy_call(seen.tool, edited, guarded, known, rules)
+            decision = seen.decision = rules.policy.decide(asked, session.policy)
+            session.policy = decision.session
+        outcome.message = _after(ruling, decision, guarded, asked)
 
     async def result(
         self, ctx: CallContext, rules: Rules, session: LiveSession, result: ResultIn
@@ -263,7 +276,14 @@ class Decider:
         policy_call = PolicyCall(tool=tool, args=_arguments(arguments) or {})
         initial = initial_labels(policy_call)
         if wrapped is not None:
-            initial = combine_labels(initial, wrapped)
+            initial = without_evidence(combine_labels(initial, wrapped))
+        if state is not None and state.evidence:
+            # A rule may read where an argument came from; the result does not inherit it.
+            policy_call = PolicyCall(
+                tool=tool,
+                args=policy_call.args,
+                labels={name: Labels.of(tags=held) for name, held in state.evidence.items()},
+            )
         if tags:
             initial = initial.merge(Labels(tags=LabelSet(tags)))
         update = rules.policy.result(
@@ -274,6 +294,7 @@ class Decider:
         if state is not None:
             # Nobody asks for them again, and the state is stored with every change.
             state.answered, state.arguments = True, ""
+            state.trusted = rules.policy.needs_evidence and TRUSTED in update.labels.tags
             session.remember = True
         return text, tags
 
@@ -300,6 +321,7 @@ class Decider:
             if verdict is not None and verdict.tags:
                 initial = initial.merge(Labels(tags=LabelSet(verdict.tags)))
         external = bool(our_id)
+        initial = without_evidence(initial)
         update = rules.policy.result(
             call, value, initial, session.policy, failed=failed, non_executable=external
         )
@@ -459,7 +481,7 @@ class Decider:
     ) -> None:
         decision, guarded = seen.decision, seen.guarded
         verdict, reason = _verdict(decision, guarded, seen.unasked)
-        ruling = seen.ruling
+        ruling = outcome.ruling
         if outcome.allowed and ruling is not None:
             verdict, reason = Verdict.SOFT_ALLOWED.value, "approval"
         outcome.verdict = verdict
@@ -506,24 +528,32 @@ class Decider:
         )
 
 
+class _Known(Struct, frozen=True, kw_only=True):
+    """What is known of a call's arguments beside their values."""
+
+    labels: Mapping[str, Labels]
+    control: Labels
+    evidence: Callable[[], ArgumentEvidence] | None
+
+
 class _Seen(Struct, kw_only=True):
     """What deciding a call came upon."""
 
     tool: str
     """The name that was decided."""
     our_id: str
-    args: dict[str, Any] | None
-    asked: PolicyCall | None
-    """As the policy was asked; None: it was not."""
     started: Labels
     """Labels of the session before the call."""
-    decision: Decision | None
-    guarded: ArgumentVerdict | None
-    unasked: str
-    """Why there is no decision, where there is none."""
     began: float
+    args: dict[str, Any] | None = None
+    """As the model gave them."""
+    asked: PolicyCall | None = None
+    """As the policy was asked; None: it was not."""
+    decision: Decision | None = None
+    guarded: ArgumentVerdict | None = None
+    unasked: str = "error"
+    """Why there is no decision, where there is none."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
-    ruling: Ruling | None = None
 
 
 def _note_origins(
@@ -593,16 +623,27 @@ def _policy_call(
     tool: str,
     args: Mapping[str, Any],
     guarded: ArgumentVerdict | None,
-    labels: Mapping[str, Labels],
-    control: Labels,
+    known: _Known,
+    rules: Rules,
 ) -> PolicyCall:
-    """The call as the policy sees it: original values, tags of the guards among the labels."""
-    if guarded is None or not guarded.arg_tags:
-        return PolicyCall(tool=tool, args=args, labels=labels, control=control)
+    """The call as the policy sees it: original values, with all that is known of them."""
+    labels = known.labels
+    if known.evidence is not None and rules.policy.needs_evidence:
+        labels = _merged(labels, known.evidence().of(args))
+    if guarded is not None and guarded.arg_tags:
+        found = {name: Labels(tags=LabelSet(tags)) for name, tags in guarded.arg_tags.items()}
+        labels = _merged(labels, found)
+    return PolicyCall(tool=tool, args=args, labels=labels, control=known.control)
+
+
+def _merged(labels: Mapping[str, Labels], more: Mapping[str, Labels]) -> Mapping[str, Labels]:
+    """Labels of arguments from two sources."""
+    if not labels:
+        return more
     joined = dict(labels)
-    for name, tags in guarded.arg_tags.items():
-        joined[name] = joined.get(name, DEFAULT_LABELS).merge(Labels(tags=LabelSet(tags)))
-    return PolicyCall(tool=tool, args=args, labels=joined, control=control)
+    for name, held in more.items():
+        joined[name] = joined[name].merge(held) if name in joined else held
+    return joined
 
 
 def _refusal(decision: Decision, guarded: ArgumentVerdict | None, asked: PolicyCall) -> str:
@@ -625,6 +666,17 @@ def _after(
     if lifted and (guarded is None or guarded.denied is None):
         return ""
     return said or _plain_denial(asked.tool, "the decision could not be made")
+
+
+def _evidence_tags(decision: Decision | None) -> dict[str, list[str]]:
+    """The labels of arguments that `result` rules of this call shall see."""
+    if decision is None:
+        return {}
+    return {
+        name: sorted(held.tags.items)
+        for name, held in decision.labels.items()
+        if held.tags.items and not held.tags.negated
+    }
 
 
 def _plain_denial(tool: str, why: str) -> str:

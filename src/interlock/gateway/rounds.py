@@ -15,6 +15,7 @@ import msgspec
 
 from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider, Outcome
+from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
 from interlock.gateway.ledger import Meter, estimate_tokens
 from interlock.gateway.rules import Rules
@@ -22,6 +23,7 @@ from interlock.gateway.scopes import permitted
 from interlock.gateway.session import Denied, LiveSession, Sessions
 from interlock.kernel.ids import new_id
 from interlock.policy.guards import notice
+from interlock.policy.provenance import Evidence
 from interlock.providers.model import Reply, Route, Target, Upstreams
 from interlock.providers.wire.exchange import Edits, Exchange, FormatName, StreamRelay
 from interlock.providers.wire.model import StopReason, ToolCall, Usage
@@ -74,6 +76,14 @@ class Run:
     """The current upstream answer; knows which keys must not be shown."""
     closed: bool = False
     """The client's answer is complete."""
+    found: Evidence | None = None
+    """Made when the first call needs it."""
+
+    def evidence(self) -> Evidence:
+        """Where the values of this conversation come from."""
+        if self.found is None:
+            self.found = evidence_of(self.ctx.head, self.edits.prepend, self.session)
+        return self.found
 
     @property
     def exchange(self) -> Exchange:
@@ -167,6 +177,7 @@ class Rounds:
                 call,
                 our_id,
                 hidden=run.hidden.get(call.qualified),
+                evidence=run.evidence,
             )
         run.calls.append(call)
         run.tags |= outcome.tags

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from interlock.gateway.config import PolicyConfig, SessionConfig
+from interlock.gateway.shipped import SHIPPED, shipped_policy
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.policy.compiled import CompiledPolicy, compile_layers, compile_policy
@@ -64,6 +65,7 @@ class FilePolicies:
 
         Raises:
             PolicyFileError: a file cannot be read.
+            UnknownShippedPolicyError: no policy is shipped under a name.
             PolicyError: a policy does not compile.
         """
         self._sources = tuple(_read(path) for path in paths)
@@ -233,6 +235,8 @@ def _basis(
 
 
 def _read(path: Path) -> PolicySource:
+    if str(path).startswith(SHIPPED):
+        return shipped_policy(str(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:

@@ -55,6 +55,10 @@ class CallState(Struct, kw_only=True):
     arguments: str
     """For the labels of the result; empty once it came."""
     answered: bool = False
+    evidence: dict[str, list[str]] = field(default_factory=dict)
+    """Tags that say where each argument comes from, when a rule asked for them."""
+    trusted: bool = False
+    """A rule vouches for its result."""
 
 
 class Denied(Struct, frozen=True, kw_only=True):
@@ -203,7 +207,11 @@ def _same_call(one: CallState, other: CallState, call_id: str) -> CallState:
     if not same or (not answered and one.arguments != other.arguments):
         raise MergeError(call_id)
     return msgspec.structs.replace(
-        one, answered=answered, arguments="" if answered else one.arguments
+        one,
+        answered=answered,
+        arguments="" if answered else one.arguments,
+        evidence=one.evidence or other.evidence,
+        trusted=answered and all(side.trusted for side in (one, other) if side.answered),
     )
 
 

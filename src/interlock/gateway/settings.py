@@ -34,7 +34,8 @@ class GatewaySettings(BaseModel):
     usage_days: float = Field(default=400.0, gt=0)
     """Days a usage record is kept."""
     policy_files: tuple[Path, ...] = ()
-    """Policies that hold for every request, in this order; relative to the settings file."""
+    """Policies that hold for every request, in this order: files, relative to the settings
+    file, or policies that come with Interlock, `shipped:NAME`."""
     policy_refresh_s: float = Field(default=2.0, gt=0)
     """How often the server looks for changes of the policies kept in it."""
     denial_flush_s: float = Field(default=2.0, gt=0)

@@ -39,6 +39,7 @@ from interlock.policy.model import (
 )
 from interlock.policy.presets import PRESET_SOURCE, preset_policy
 from interlock.policy.program import Declaration, compile_declarations
+from interlock.policy.provenance import speaks_of_provenance
 from interlock.policy.scope import Scope
 
 __all__ = ["CompiledPolicy", "compile_layers", "compile_policy"]
@@ -65,6 +66,7 @@ class CompiledPolicy:
         bound: Engine,
         watched: Mapping[str, Engine],
         warnings: Sequence[Diagnostic],
+        needs_evidence: bool = False,
     ) -> None:
         self._main = main
         self._bound = bound
@@ -72,6 +74,9 @@ class CompiledPolicy:
         self._watched = dict(watched)
         self._lone = main is bound and not watched
         self.warnings = tuple(warnings)
+        self.needs_evidence = needs_evidence
+        """A rule asks where arguments come from: calls must be given with the labels that
+        `policy.provenance.Evidence` finds, or such rules see none."""
 
     def decide(self, call: ToolCall, session: Session, *, trace: bool = False) -> Decision:
         """The decision on one attempted call; `decision.session` is the session from now on.
@@ -253,6 +258,9 @@ def compile_layers(
         bound=_engine(lower, setting, []) if layered else main,
         watched=watched,
         warnings=warnings,
+        needs_evidence=any(
+            speaks_of_provenance(source.text) for source in (*bound, *(header or ()))
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from interlock import __version__
 from interlock.app_settings import AppSettings
 from interlock.app_store import migrate_store, open_store
+from interlock.cli.lazy import LazyGroup
 from interlock.cli.main import app
 from interlock.web.listening import open_sockets
 
@@ -36,7 +37,10 @@ def test_every_command_has_a_help_text_and_every_option_a_word_about_it() -> Non
         for name, child in children.items():
             walk(f"{path} {name}", child)
 
-    walk("interlock", typer.main.get_command(app))
+    commands = typer.main.get_command(app)
+    assert isinstance(commands, LazyGroup)
+    commands.load_all()
+    walk("interlock", commands)
 
     assert silent == []
 

@@ -115,9 +115,11 @@ def test_what_the_libraries_refuse_is_refused_with_the_same_exception(expression
     "declaration",
     [
         "class M(BaseModel):\n    a: int\n    b: Optional[str] = None\n    c: list[int] = []",
-        "class M(BaseModel):\n    e: Literal['x', 'y']\n    d: Dict[str, float]\n    t: bool = True",
+        "class M(BaseModel):\n    e: Literal['x', 'y']\n    d: Dict[str, float]\n"
+        "    t: bool = True",
         "class M(BaseModel):\n    i: Item\n    many: List[Item]",
-        "class M(BaseModel):\n    s: str = Field(min_length=2, pattern='a+')\n    n: float = Field(gt=0)",
+        "class M(BaseModel):\n    s: str = Field(min_length=2, pattern='a+')\n"
+        "    n: float = Field(gt=0)",
         "class M(BaseModel):\n    u: Union[int, str, None] = None\n    a: Any = None",
         "class M(BaseModel):\n    when: datetime\n    day: date",
     ],
@@ -144,7 +146,8 @@ def test_a_model_refers_to_itself() -> None:
 def test_fields_of_a_model_keep_labels_of_their_own() -> None:
     source = (
         "from pydantic import BaseModel\nclass M(BaseModel):\n    a: int\n    b: str\n"
-        "m = M(a=read(1), b='x')\na = m.a\nb = m.b\nd = m.model_dump()['b']\nj = m.model_dump_json()"
+        "m = M(a=read(1), b='x')\na = m.a\nb = m.b\n"
+        "d = m.model_dump()['b']\nj = m.model_dump_json()"
     )
     machine = begin(source, tools=(tool("read", "id"),))
     event, _ = finish(machine, answers(read=("3", tagged("t"))))

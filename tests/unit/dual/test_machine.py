@@ -1,5 +1,6 @@
 """The machine: answers, calls, labels, branching, strict mode, limits."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from interlock.dual.events import Finished, Options, Pending, Stopped
 from interlock.dual.limits import Limits
 from interlock.dual.machine import Machine
 from interlock.dual.marks import NEUTRAL
+from interlock.dual.native import Native
 from interlock.policy.model import Labels
 
 READ = tool("read", "id", required=("id",))
@@ -393,7 +395,8 @@ def strictly(source: str) -> dict[str, bool]:
         "def f():\n    if not s: return 1\n    return 2\nr = f()",
         "r = 0\ntry:\n    s[7]\n    r = 1\nexcept IndexError: pass",
         "r = 0\ntry:\n    if not s: raise ValueError\n    r = 1\nexcept ValueError: r = 2",
-        "r = 0\ndef f():\n    if not s: raise ValueError\ntry:\n    f()\n    r = 1\nexcept ValueError: r = 2",
+        "r = 0\ndef f():\n    if not s: raise ValueError\n"
+        "try:\n    f()\n    r = 1\nexcept ValueError: r = 2",
         "r = []\nif s: r.append(1)",
         "r = []\nif not s: r.append(1)",
         "r = {}\nif s: r['a'] = 1",
@@ -457,6 +460,38 @@ def test_an_error_says_where_it_happened() -> None:
 
     assert event.error.line == 2
     assert list(event.error.frames) == [("<module>", 4), ("f", 2)]
+
+
+@pytest.mark.parametrize("text", ["'a'", "b'a'"])
+def test_a_message_names_types_of_the_program_not_of_the_host(text: str) -> None:
+    kind, name, message = error_of(f"[1] in {text}")
+
+    assert (kind, name) == ("exception", "TypeError")
+    assert "list" in message
+    assert "Obj" not in message
+
+
+def test_an_error_whose_text_would_be_enormous_has_none() -> None:
+    source = "x = [1]\nfor i in range(60): x = [x, x]\nraise ValueError(x)"
+
+    assert error_of(source) == ("exception", "ValueError", "")
+
+
+def test_a_defect_of_a_native_is_no_exception_of_the_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = begin("len([1])")
+
+    def broken(env: Any, args: Any, words: Any) -> Any:
+        raise KeyError("host detail")
+
+    natives = {**machine.library.natives, "len": Native(fn=broken)}
+    monkeypatch.setattr(machine, "library", replace(machine.library, natives=natives))
+    event = machine.run()
+
+    assert isinstance(event, Stopped)
+    assert event.error.type_name == "RuntimeError"
+    assert "host" not in event.error.message
 
 
 # limits (10.4)

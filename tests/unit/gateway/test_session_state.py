@@ -44,7 +44,8 @@ def make_state(**members: Any) -> SessionState:
 
 
 def call(name: str, *, answered: bool = False) -> CallState:
-    return CallState(upstream_id=f"up_{name}", tool=name, arguments="{}", answered=answered)
+    arguments = "" if answered else "{}"
+    return CallState(upstream_id=f"up_{name}", tool=name, arguments=arguments, answered=answered)
 
 
 def denied(name: str) -> Denied:

@@ -6,7 +6,12 @@ import pytest
 from msgspec import json
 
 from interlock.providers.wire.exchange import FormatName
-from interlock.providers.wire.relay.called import called_ids, given_results, last_called
+from interlock.providers.wire.relay.called import (
+    called_ids,
+    given_results,
+    last_called,
+    said_by_user,
+)
 
 HISTORIES: dict[FormatName, dict[str, Any]] = {
     "chat": {
@@ -139,3 +144,39 @@ def test_the_last_calls_of_stored_items_are_those_nothing_answers(
     items: list[Any], called: list[str]
 ) -> None:
     assert last_called(items) == called
+
+
+def test_only_texts_in_messages_of_the_user_are_his_words() -> None:
+    part = {"type": "text", "text": "two"}
+    chat = [
+        {"role": "system", "content": "no"},
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": "no"},
+        {"role": "tool", "tool_call_id": "x", "content": "no"},
+        {"role": "user", "content": [part, {"type": "image_url", "text": "no"}, "no", None]},
+        {"role": "user"},
+        "no",
+    ]
+    messages = [
+        {"role": "user", "content": [{"type": "tool_result", "content": "no"}, part]},
+        {"role": "user", "content": [{"type": "document", "text": "no"}]},
+    ]
+    items = [
+        {"type": "function_call_output", "call_id": "x", "output": "no"},
+        {"role": "user", "type": "function_call_output", "content": "no"},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "two"}]},
+        {"role": "user", "content": "three"},
+    ]
+
+    def said(name: str, body: object, *prepended: object) -> list[str]:
+        return list(said_by_user(name, json.encode(body), prepended))  # type: ignore[arg-type]
+
+    assert said("chat", {"messages": chat}) == ["one", "two"]
+    assert said("messages", {"messages": messages}) == ["two"]
+    assert said("responses", {"input": items}, {"role": "user", "content": "one"}) == [
+        "one",
+        "two",
+        "three",
+    ]
+    assert said("responses", {"input": "plain"}) == ["plain"]
+    assert list(said_by_user("chat", b"{")) == []

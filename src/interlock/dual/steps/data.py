@@ -242,6 +242,13 @@ def _contains(m: "Machine", a: Value, b: Value) -> bool:
     match data:
         case str() | bytes():
             item = enum_data(a.data)
+            if isinstance(item, HeapObj):
+                kind = shown_type(item)
+                if isinstance(data, bytes):
+                    raise Raise("TypeError", f"a bytes-like object is required, not '{kind}'")
+                raise Raise(
+                    "TypeError", f"'in <string>' requires string as left operand, not {kind}"
+                )
             try:
                 return item in data  # type: ignore[operator]
             except TypeError as error:

@@ -70,6 +70,7 @@ def request(state: State, event: Calls, number: Numbers) -> bool:
                 step=step.number,
                 line=one.line,
                 derived=one.derived,
+                planned=sorted(one.planned),
                 lineage=pack(_with_calls(state, one.lineage)),
             )
         )

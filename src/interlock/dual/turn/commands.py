@@ -93,6 +93,9 @@ class CallRequest:
     line: int
     derived: bool
     """Whether an argument holds data of a tool result, a model's answer or a context variable."""
+    planned: frozenset[str] = frozenset()
+    """Arguments that derive from no result, answer or variable: the planner wrote them knowing
+    only what the user said."""
     lineage: Mapping[str, Any] = field(default_factory=dict)
     """`nodes`, `edges`, `path` as in 11.13, of a call that derives from something; nodes of
     results have `call`, the number of the call they are the result of."""

@@ -45,6 +45,8 @@ class Wanted:
     line: int
     derived: bool
     lineage: Mapping[str, Any]
+    planned: frozenset[str] = frozenset()
+    """Arguments that derive from no result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +231,13 @@ class Engine:
             line=one.line,
             derived=derived,
             lineage=self._machine.lineage(one).to_dict() if derived else {},
+            planned=frozenset(
+                name
+                for name in one.args
+                if not one.sources.get(name)
+                and one.labels.get(name, DEFAULT_LABELS) == DEFAULT_LABELS
+                and one.control == DEFAULT_LABELS
+            ),
         )
 
 

@@ -156,11 +156,8 @@ class Phases:
         state = self._state
         if isinstance(step, Write):
             message: tuple[Literal["user", "assistant"], str] = ("user", step.user)
-            return [
-                Pending(
-                    no=self._number(), role="policy_llm", system=step.system, messages=[message]
-                )
-            ]
+            no = self._number()
+            return [Pending(no=no, role="policy_llm", system=step.system, messages=[message])]
         if step is None:
             self._give_up("planner_error", "no policy can be generated: there is no writer")
             return []

@@ -98,6 +98,8 @@ class CallState(Struct, kw_only=True):
     step: int
     line: int
     derived: bool
+    planned: list[str] = field(default_factory=list)
+    """Arguments that derive from no result."""
     lineage: Pack = "{}"
     stage: CallStage = "decide"
     answered: bool = False
@@ -125,6 +127,7 @@ class CallState(Struct, kw_only=True):
             step=self.step,
             line=self.line,
             derived=self.derived,
+            planned=frozenset(self.planned),
             lineage=unpack(self.lineage),
         )
 

@@ -62,6 +62,8 @@ class Turn(Phases):
     def load(cls, data: bytes, *, writer: WriterFactory | None = None) -> "Turn":
         """A turn from what `dump` made, in any process.
 
+        One that was writing policies begins to write them anew.
+
         Raises ValueError when the data is no such thing, or of an incompatible version.
         """
         try:

@@ -36,6 +36,7 @@ from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider, Outcome
 from interlock.gateway.dual.replies import Reply
 from interlock.gateway.dual.state import Conversation
+from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules
@@ -45,6 +46,7 @@ from interlock.policy.denial import history_entry
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
+from interlock.policy.provenance import Evidence
 from interlock.providers.wire.halves import has_halves, mended_text, read_mended
 from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
 
@@ -91,8 +93,29 @@ class Work:
     ids: dict[int, str] = field(default_factory=dict)
     """Our ids of calls, by their number in the turn."""
     arguments: dict[int, str] = field(default_factory=dict)
+    found: Evidence | None = None
+    """Made when the first call needs it."""
     recompile: Callable[[], Rules] | None = None
     """The rules again, after policy was added to the session."""
+
+    def evidence(self) -> Evidence:
+        """Where the values of this conversation come from."""
+        if self.found is None:
+            self.found = evidence_of(self.ctx.head, (), self.session)
+        return self.found
+
+
+class _PlanEvidence:
+    """Where the arguments of one call of a program come from."""
+
+    def __init__(self, evidence: Evidence, planned: frozenset[str]) -> None:
+        self._evidence = evidence
+        self._planned = planned
+
+    def of(self, args: Mapping[str, Any]) -> dict[str, Labels]:
+        """See `Evidence.of_plan`."""
+        planned = self._planned.intersection(args)
+        return self._evidence.of_plan(args, planned)
 
 
 class Driver:
@@ -120,7 +143,8 @@ class Driver:
                     await self._ask(work, turn, command.asks)
                 case Decide():
                     for call in command.calls:
-                        await self._decide(work, turn, call)
+                        if not await self._decide(work, turn, call):
+                            break  # the rest of the batch is void
                 case Label():
                     await self._label(work, turn, command)
                 case Restrict():
@@ -191,7 +215,8 @@ class Driver:
 
     # calls
 
-    async def _decide(self, work: Work, turn: Turn, call: CallRequest) -> None:
+    async def _decide(self, work: Work, turn: Turn, call: CallRequest) -> bool:
+        """Decides one call and tells the turn; whether it may be made."""
         session = work.session
         our_id = "" if call.internal else self._new_id(work)
         labels = {name: _under(held, call.control) for name, held in call.labels.items()}
@@ -208,6 +233,7 @@ class Driver:
             control=call.control,
             lineage=call.lineage,
             external=not call.internal,
+            evidence=lambda: _PlanEvidence(work.evidence(), call.planned),
         )
         turn.session_labels = session.policy.labels
         entry = _entry(call, outcome, our_id)
@@ -219,7 +245,7 @@ class Driver:
             if call.internal and outcome.arguments is not None:
                 turn.revise(call.no, msgspec.json.decode(outcome.arguments))
             turn.allowed(call.no, entry)
-            return
+            return True
         work.denied = True
         blocked = outcome.decision is not None and outcome.decision.verdict.allowed
         turn.denied(
@@ -229,6 +255,7 @@ class Driver:
             entry=entry,
             code="classifier_blocked" if blocked else "policy_violation",
         )
+        return False
 
     def _new_id(self, work: Work) -> str:
         state = work.session.state

@@ -104,9 +104,9 @@ class DualLlm:
         turn_s: float,
         turn_bytes: int,
     ) -> None:
-        """Where everything comes from.
+        """What there is one of in the server, and two bounds.
 
-        `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` how
+        `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` is how
         large a suspended turn may be.
         """
         self._sessions = sessions

@@ -25,6 +25,7 @@ from interlock.dual.turn import (
     Suspend,
     ToolSpec,
 )
+from interlock.gateway.dual.writing import policy_writer
 from interlock.policy.compiled import compile_policy
 from interlock.policy.denial import denial_message, history_entry
 from interlock.policy.model import Caller, Labels, PolicySource, Presets, Session, ToolCall
@@ -341,6 +342,18 @@ def test_the_demo_model_plays_all_roles_of_a_turn() -> None:
         "error_detector_llm",
         "rllm",
     }
+
+
+def test_the_demo_model_writes_the_policies_of_a_request() -> None:
+    text = (
+        "Never send mail to anybody outside @corp.example.\n"
+        "```plan\nfinal_return_value = 'done'\n```"
+    )
+    play = Play(given(text, GET, SEND, auto_gen=True), DEMO, writer=policy_writer)
+    answer = play.run()
+
+    assert answer.value is not None, answer.error
+    assert next(one.role for one in play.questions) == "policy_llm"
 
 
 # Second turn

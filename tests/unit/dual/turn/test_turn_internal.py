@@ -17,6 +17,7 @@ from interlock.dual.turn import (
     Write,
     Written,
 )
+from interlock.gateway.dual.writing import policy_writer
 from interlock.kernel.roles import role_line, role_of
 from interlock.policy.model import Labels
 
@@ -255,6 +256,26 @@ def test_without_a_writer_nothing_runs() -> None:
     assert answer.error.code == "planner_error"
     assert "no policy can be generated" in answer.error.message
     assert play.asked("pllm") == []
+
+
+def test_policies_are_written_in_the_real_language() -> None:
+    code = '```sqrt\ntool "get_doc" { must deny when id.value in {"secret"}; }\n```'
+    models: dict[str, Any] = {"pllm": [fenced("final_return_value = 1")], "policy_llm": [code]}
+    start = given("Never read secret.", GET, auto_gen=True)
+    play = Play(start, models, writer=policy_writer)
+
+    assert value(play) == 1
+    [added] = [one for one in play.commands if isinstance(one, Restrict)]
+    assert 'tool "get_doc"' in added.code
+    assert "Never read secret." in play.told("policy_llm")
+
+
+def test_a_policy_model_that_cannot_be_asked_ends_the_turn() -> None:
+    models: dict[str, Any] = {"policy_llm": [Failure()]}
+    answer = Play(given("Go.", GET, auto_gen=True), models, writer=policy_writer).run()
+
+    assert answer.error is not None
+    assert answer.error.code == "upstream_error"
 
 
 def test_labels_of_a_failed_extraction_stay_on_the_error() -> None:

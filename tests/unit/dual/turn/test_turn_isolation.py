@@ -290,6 +290,85 @@ def test_no_sequence_of_programs_lets_anything_through(
     assert leaks(play(statements, config, denies=denies, turns=turns)) == []
 
 
+TEXT = st.sampled_from(["w", "doc['word']", "str(doc)", "repr(doc)", "list(doc)[0]", "'clean'"])
+WRAPS = [
+    "({0}).upper()",
+    "({0})[::-1][::-1]",
+    "({0})[:2] + ({1})",
+    "f'{{{0}!r:>20}}'",
+    "'{{}}-{{}}'.format({0}, {1})",
+    "'%s' % ({0})",
+    "'-'.join([{0}, {1}])",
+    "''.join(c for c in {0})",
+    "''.join(map(str, [{0}, {1}]))",
+    "({0}).replace('a', {1})",
+    "max([{0}, {1}], key=len)",
+    "sorted([{0}, {1}])[-1]",
+    "{{{0}: {1}}}.popitem()[1]",
+    "dict(a={0}).get('a', {1})",
+    "[x for x in [{0}] if x][0]",
+    "({0}) if ({1}) else ({0})",
+    "({0}) or ({1})",
+    "str(({0}, {1}))",
+    "next(iter([{0}]))",
+    "(lambda x, *y: x)({0}, {1})",
+    "json.loads(json.dumps([{0}]))[0]",
+    "re.sub('q', 'q', {0})",
+    "str({{*[{0}], {1}}})",
+    "functools.reduce(lambda a, b: a + b, [{0}, {1}])",
+    "dict(zip([{0}], [{1}])).popitem()[0]",
+    "({0}).split('~')[0]",
+    "(lambda *a, **k: k['z'])(z={0})",
+    "[*[{0}], {1}][0]",
+    "str(enumerate([{0}])) + {1}",
+    "list(enumerate([{0}]))[0][1]",
+]
+SINKS = [
+    "raise ValueError({0})",
+    "raise KeyError({0}, 1)",
+    "{{}}[{0}]",
+    "assert not [{0}], {0}",
+    "int({0} + 'x')",
+    "getattr([], {0})",
+    "json.loads('[' + {0})",
+    "[].index({0})",
+    "def f():\n    raise TypeError({0})\nf()",
+    "x = {0}\nx()",
+    "send(to={0})",
+    "class E(Exception): pass\nraise E({0})",
+    "try:\n    1 / 0\nexcept ZeroDivisionError as e:\n    raise RuntimeError({0}) from e",
+    "for c in [{0}]:\n    if c: raise ValueError(c)",
+    "x = [{0}]\nx[0], y = x\nz = y",
+    "del {{'a': 1}}[{0}]",
+    "parse_with_ai(query=1, output_schema={{'type': {0}}})",
+]
+EXPRESSIONS = st.recursive(
+    TEXT,
+    lambda inner: st.builds(
+        lambda wrap, a, b: wrap.format(a, b), st.sampled_from(WRAPS), inner, inner
+    ),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+@given(
+    expression=EXPRESSIONS,
+    sink=st.sampled_from(SINKS),
+    level=st.sampled_from(["normal", "extra"]),
+    multistep=st.booleans(),
+)
+def test_no_way_of_making_text_launders_it(
+    expression: str, sink: str, level: str, multistep: bool
+) -> None:
+    statement = f"import json, re, functools\n{sink.format(expression)}"
+    config = configured(level=level, multistep=multistep)
+
+    assert leaks(play([statement], config, denies=True)) == []
+
+
 @pytest.mark.parametrize("visibility", ["basic-executable", "all-executable"])
 def test_results_that_are_not_executable_stay_hidden_at_every_level_but_all(
     visibility: Any,

@@ -1,10 +1,12 @@
 """Prompt templates: every one there, in agreement with what the headers accept."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from interlock.dual import prompts
+from interlock.dual.compile import compile_program
 from interlock.dual.prompts import FLAVORS, LATEST, VERSIONS, fill, system_prompt, template
 from interlock.gateway.config import PROMPT_FLAVORS, PROMPT_VERSIONS
 from interlock.kernel.roles import role_of
@@ -47,6 +49,28 @@ def test_sections_stand_or_fall_with_their_value() -> None:
     assert fill(text, {"x": "1", "y": "yes"}) == "a[1Y]"
     assert fill(text, {"x": "1"}) == "a[1]"
     assert fill(text, {}) == "anone"
+
+
+def test_a_tag_on_its_own_line_takes_the_line_along() -> None:
+    text = "a\n{{#x}}\nb\n{{/x}}\nc{{^x}} no{{/x}}\nd\n"
+
+    assert fill(text, {"x": "1"}) == "a\nb\nc\nd\n"
+    assert fill(text, {}) == "a\nc no\nd\n"
+
+
+@pytest.mark.parametrize("flavor", FLAVORS["pllm"])
+@pytest.mark.parametrize("parse", ["", "yes"])
+@pytest.mark.parametrize("wrap", ["", "yes"])
+def test_the_planners_examples_are_programs(flavor: str, parse: str, wrap: str) -> None:
+    values = {"parse": parse, "wrap": wrap}
+    text = system_prompt("pllm", flavor=flavor, version=LATEST, values=values)
+
+    examples = re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    names = ("read_file", "send_mail", "list_messages", "shell", "write_file", "parse_with_ai")
+    assert len(examples) == 2
+    for example in examples:
+        compile_program(example, names=names)
+        assert (".value" in example) is bool(wrap)
 
 
 def test_inserted_text_is_not_a_template() -> None:

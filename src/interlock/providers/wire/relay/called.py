@@ -1,7 +1,7 @@
-"""Which tool calls and results a request's history contains, by the ids of the calls.
+"""What a request's history contains: ids of tool calls, their results, the user's words.
 
 Only ids in the places of ids count: text that looks like one, wherever it stands, is
-not an id.
+not an id. Likewise only what stands as text in a message of the user is the user's word.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,10 @@ from msgspec import json
 from interlock.providers.wire.exchange import FormatName
 from interlock.providers.wire.relay.exact import JSON_ERRORS
 
-__all__ = ["called_ids", "given_results", "last_called"]
+__all__ = ["called_ids", "given_results", "last_called", "said_by_user"]
 
 _CALLS = ("_call", "_use")
+_SPOKEN = ("text", "input_text")
 
 
 def called_ids(name: FormatName, body: bytes) -> Iterator[str]:
@@ -53,14 +54,39 @@ def last_called(items: Sequence[Any]) -> list[str]:
     return called[::-1]
 
 
-def _listed(name: FormatName, body: bytes) -> list[Any]:
+def said_by_user(name: FormatName, body: bytes, prepended: Sequence[Any] = ()) -> Iterator[str]:
+    """The texts of all messages of the user, oldest first.
+
+    Tool results are never part of it, though Messages carries them in the user's
+    messages; nor are system texts, documents, images, or anything an assistant said.
+    Nothing for a broken body.
+    """
+    if name == "responses" and isinstance(plain := _member(body, "input"), str):
+        yield plain
+    for item in (*prepended, *_listed(name, body)):
+        if not isinstance(item, dict) or item.get("role") != "user":
+            continue
+        if name == "responses" and item.get("type", "message") != "message":
+            continue
+        content = item.get("content")
+        parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        for part in parts:
+            if isinstance(part, dict) and part.get("type") in _SPOKEN:
+                text = part.get("text")
+                if isinstance(text, str):
+                    yield text
+
+
+def _member(body: bytes, name: str) -> object:
     try:
         tree = json.decode(body)
     except JSON_ERRORS:
-        return []
-    listed = (
-        tree.get("input" if name == "responses" else "messages") if isinstance(tree, dict) else None
-    )
+        return None
+    return tree.get(name) if isinstance(tree, dict) else None
+
+
+def _listed(name: FormatName, body: bytes) -> list[Any]:
+    listed = _member(body, "input" if name == "responses" else "messages")
     return listed if isinstance(listed, list) else []
 
 
