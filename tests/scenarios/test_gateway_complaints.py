@@ -386,7 +386,7 @@ async def test_memory_does_not_grow_with_uptime(
     async with running_fault_site(tmp_path, toml=toml, quick=False) as site:
         gateway = site.gateway
         gateway.app.hot._configs._half_entries = _SMALL
-        gateway.app.hot._executor._sessions._capacity = _SMALL
+        gateway.app.dual._sessions._capacity = _SMALL
         tokens = [
             (await gateway.app.store.admin.create_key(KeySpec(label=f"key {n}"), _ADMIN)).token
             for n in range(60)

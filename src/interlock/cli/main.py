@@ -51,6 +51,10 @@ class _Commands(LazyGroup):
             "interlock.cli.approvals:app",
             "Soft denials that wait for a person (keys with `--approval ask`).",
         ),
+        "rehearse": Lazy(
+            "interlock.cli.rehearse:rehearse",
+            "Put a text into a tool result of a recorded session and show what it would have done.",
+        ),
         "config": Lazy("interlock.cli.config:app", "Settings: what is in effect, and why."),
         "audit": Lazy("interlock.cli.audit:app", "The audit log of administration."),
     }

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from interlock.gateway.records import DecisionRecord
+from interlock.gateway.records import DecisionRecord, SessionRecord
 from interlock.gateway.repository import (
     DecisionFilter,
     DecisionRepository,
@@ -107,6 +107,10 @@ class History:
         if found is None:
             raise DecisionNotFoundError(decision_id)
         return found
+
+    async def session(self, session_id: str) -> SessionRecord | None:
+        """A session as it is stored; None: it is not."""
+        return await self._sessions.session(session_id)
 
     async def count(self, wanted: DecisionFilter) -> int:
         """How many decisions a filter finds."""

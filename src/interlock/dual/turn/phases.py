@@ -375,12 +375,15 @@ class Phases:
 
     # Small things
 
+    def _last_program(self) -> str | None:
+        steps = reversed(self._state.steps)
+        return next((step.program for step in steps if step.program is not None), None)
+
     def _answer(self) -> Answer:
         state = self._state
         ending = state.ending
-        program = next((s.program for s in reversed(state.steps) if s.program is not None), None)
         common: dict[str, Any] = {
-            "program": program,
+            "program": self._last_program(),
             "history": tuple(unpack(entry) for entry in state.history),
             "denied": state.denied,
             "session_labels": state.session_labels,

@@ -24,7 +24,14 @@ from interlock.dual.turn.commands import (
 )
 from interlock.dual.turn.config import AnswerFormat
 from interlock.dual.turn.engine import Engine
-from interlock.dual.turn.model import CacheEntry, Called, Message, PlannerMessage, TurnInput
+from interlock.dual.turn.model import (
+    CacheEntry,
+    Called,
+    ContextVar,
+    Message,
+    PlannerMessage,
+    TurnInput,
+)
 from interlock.dual.turn.phases import Phases
 from interlock.dual.turn.policies import WriterFactory
 from interlock.dual.turn.query import earlier, request_of
@@ -37,6 +44,8 @@ from interlock.dual.turn.state import (
 from interlock.policy.model import Labels
 
 __all__ = ["ResultStatus", "Turn"]
+
+_GOOD_STEPS = frozenset({"running", "done"})
 
 ResultStatus = Literal["accepted", "repeated", "unknown"]
 
@@ -134,6 +143,27 @@ class Turn(Phases):
     def cache(self) -> Mapping[str, CacheEntry]:
         """Results that the session's later turns need not ask for again."""
         return self._state.cache
+
+    @property
+    def program(self) -> str | None:
+        """The program that runs, or ran last; None: there was none yet.
+
+        Planned in several steps, they are one program together, less those that failed
+        before the last one.
+        """
+        given = self._state.input
+        if not given.config.fsm.enable_multistep_planning or given.user_program is not None:
+            return self._last_program()
+        steps = [one for one in self._state.steps if one.program is not None]
+        texts = [
+            one.program or "" for one in steps if one is steps[-1] or one.outcome in _GOOD_STEPS
+        ]
+        return "\n".join(texts) if texts else None
+
+    @property
+    def context_vars(self) -> Mapping[str, ContextVar]:
+        """The variables its programs start with."""
+        return self._state.input.context_vars
 
     @property
     def planner_history(self) -> tuple[PlannerMessage, ...]:

@@ -357,6 +357,9 @@ class DualLlm:
             conversation.replace_messages([*messages, asking])
             kept = KeptReply(step=step, calls=calls)
         conversation.remember(kept)
+        if turn.program is not None:
+            conversation.keep_program(work.session.state.turns, turn.program, turn.context_vars)
+        conversation.keep_config(config)
         work.session.state.unfinished = ""
         work.session.state.dual = encode_conversation(conversation)
         work.session.remember = True

@@ -4,16 +4,33 @@ Stored as one blob in the session's state, written behind every answer and, wher
 processes share the store, before it. Bounded: old messages, answers and cached results go.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from interlock.dual.turn import CacheEntry, Called, Message, PlannerMessage, ToolSpec
+from interlock.dual.turn import (
+    CacheEntry,
+    Called,
+    ContextVar,
+    Message,
+    PlannerMessage,
+    ToolSpec,
+)
+from interlock.gateway.config import SessionConfig, encode_config
 from interlock.policy.model import Labels
 
-__all__ = ["Conversation", "KeptReply", "decode_conversation", "encode_conversation"]
+__all__ = [
+    "Conversation",
+    "KeptProgram",
+    "KeptReply",
+    "called",
+    "decode_conversation",
+    "encode_conversation",
+]
 
 _MESSAGES = 400
 _MESSAGE_CHARS = 1 << 20
@@ -21,6 +38,20 @@ _MESSAGE_CHARS = 1 << 20
 _REPLIES = 8
 _CACHED = 256
 _CACHED_CHARS = 1 << 20
+_PROGRAMS = 8
+_PROGRAM_CHARS = 64 << 10
+"""Of one program, and of the variables it began with."""
+
+
+class KeptProgram(Struct, frozen=True, kw_only=True):
+    """The program a turn ran last, so that a rehearsal can run exactly that one."""
+
+    turn: int
+    """Number of the turn within the session."""
+    source: str
+    """Empty: it was too long to be kept."""
+    variables: str = "{}"
+    """`context_vars` as a request sends them, as JSON text; empty: too long to be kept."""
 
 
 class KeptReply(Struct, frozen=True, kw_only=True):
@@ -61,6 +92,12 @@ class Conversation(Struct, kw_only=True):
     generation_tried: bool = False
     restrictions: list[str] = field(default_factory=list)
     """Policy its planner added (`set_policy`)."""
+    programs: list[KeptProgram] = field(default_factory=list)
+    """Of the newest turns."""
+    config: bytes = b""
+    """What the newest request came under, without policy and model settings."""
+    config_digest: str = ""
+    """Of the whole config it was made of."""
 
     @property
     def cache(self) -> dict[str, CacheEntry]:
@@ -84,6 +121,32 @@ class Conversation(Struct, kw_only=True):
     def remember(self, reply: KeptReply) -> None:
         """Keeps an answer for a request that is repeated."""
         self.replies = [*(one for one in self.replies if one.step != reply.step), reply][-_REPLIES:]
+
+    def keep_program(self, turn: int, source: str, variables: Mapping[str, ContextVar]) -> None:
+        """Keeps what a turn runs, in place of what it ran before."""
+        given = {
+            name: {"value": one.value, "meta": one.labels.to_wire()}
+            for name, one in variables.items()
+        }
+        text = json.dumps(given)
+        kept = KeptProgram(
+            turn=turn,
+            source=source if len(source) <= _PROGRAM_CHARS else "",
+            variables=text if len(text) <= _PROGRAM_CHARS else "",
+        )
+        others = [one for one in self.programs if one.turn != turn]
+        self.programs = [*others, kept][-_PROGRAMS:]
+
+    def keep_config(self, config: SessionConfig) -> None:
+        """Keeps the settings of a request for rehearsals.
+
+        Without policy texts, which the decision records lead to, and without the models.
+        """
+        if self.config and self.config_digest == config.digest:
+            return
+        policy = replace(config.policy, code="", generated="", restrictions="")
+        bare = replace(config, policy=policy, shadow=None, llm={})
+        self.config, self.config_digest = encode_config(bare), config.digest
 
     def reply_to(self, step: str) -> KeptReply | None:
         """The answer that was given to this step."""

@@ -43,6 +43,7 @@ from interlock.kernel.clock import Clock
 from interlock.kernel.ids import new_id
 from interlock.policy.case_runs import CaseResult
 from interlock.policy.errors import Diagnostic
+from interlock.policy.model import PolicySource
 from interlock.storage.engine import Database
 
 __all__ = ["LOCK", "PolicyStore", "Saved", "find_policy", "find_version", "log_change"]
@@ -187,6 +188,17 @@ class PolicyStore:
             repository = PolicyRepository(connection)
             policy = await find_policy(repository, account_id, name)
             return policy, await find_version(repository, policy, n)
+
+    async def request_policy(self, digest: str) -> PolicySource | None:
+        """A policy that came with requests, by its digest; None: it is not kept."""
+        async with self._database.read() as connection:
+            found = await PolicyRepository(connection).request_policy(digest)
+        if found is None:
+            return None
+        language, text = found
+        return PolicySource(
+            name="X-Policy", text=text, language="cedar" if language == "cedar" else "sqrt"
+        )
 
     async def current(self) -> PolicySet:
         """Everything in effect now."""

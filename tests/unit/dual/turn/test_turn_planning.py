@@ -335,6 +335,35 @@ def test_a_failed_step_keeps_what_it_had() -> None:
     assert "- kept: int" in play.questions[1].messages[-1].text
 
 
+def test_the_program_of_a_turn_is_all_its_steps_but_those_that_failed() -> None:
+    good, last = "# in_progress\nn = 1", "final_return_value = n"
+    replies = [fenced(good), fenced("# in_progress\n1 / 0"), fenced(last)]
+    play = Play(given(config=config(**STEPS)), {"pllm": replies})
+    assert play.turn.program is None
+
+    assert value(play.run()) == 1
+    assert play.turn.program == f"{good}\n{last}"
+
+
+def test_the_program_of_a_turn_is_the_last_attempt() -> None:
+    play = Play(given(), {"pllm": [fenced("1 / 0"), fenced("final_return_value = 2")]})
+
+    assert value(play.run()) == 2
+    assert play.turn.program == "final_return_value = 2"
+
+
+def test_a_last_step_that_was_denied_is_part_of_the_program() -> None:
+    first, last = "# in_progress\nto = 'a'", "send_email(to=to, body='b')"
+    play = Play(
+        given("Go.", SEND, config=config(**STEPS)),
+        {"pllm": [fenced(first), fenced(last)]},
+        decide=lambda _: Denied(),
+    )
+
+    assert code(play.run()) == "policy_violation"
+    assert play.turn.program == f"{first}\n{last}"
+
+
 def test_a_denied_step_keeps_what_it_had() -> None:
     denied = fenced("# in_progress\nkept = 5\nsend_email(to='a', body='b')\nkept = 6")
     play = Play(
