@@ -71,7 +71,9 @@ def _config_of(
 
 
 def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
-    """One gateway, with a store in memory that is its own."""
+    """One gateway, with a store in memory that is its own. Raises PolicyError."""
+    rules = RulesCache(FixedPolicies(terms.bound))
+    evidence = rules.of(terms.config, terms.key).policy.needs_evidence
     recorder = MemoryRecorder()
     upstreams = build_upstreams(UpstreamSettings(), clock=clock, demo=DemoUpstream())
     ledger = Ledger(recorder=recorder, clock=clock, counters=())
@@ -79,7 +81,6 @@ def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
     guards = GuardPool(threads=settings.guard_threads, wait_s=settings.guard_wait_s)
     ids = SessionIds(random_bytes(32))
     sessions = Sessions(ids=ids, recorder=recorder, clock=clock, lifetime_s=_LIFETIME_S)
-    rules = RulesCache(FixedPolicies(terms.bound))
     decider = Decider(
         recorder=recorder, clock=clock, roles=roles, counter=NoCounter(), guards=guards
     )
@@ -126,6 +127,7 @@ def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
         config=terms.config,
         session_id=ids.new(Sessions.owner_of(terms.key), now),
         now=now,
+        evidence=evidence,
     )
 
 

@@ -24,6 +24,7 @@ from interlock.gateway.rehearsal.errors import (
     SessionUnreadableError,
 )
 from interlock.gateway.rehearsal.model import Rehearsal, Wanted
+from interlock.gateway.shipped import shipped_policy
 from interlock.identity.model import Actor, KeySpec
 from interlock.policy.model import PolicySource
 
@@ -157,6 +158,25 @@ async def test_another_policy_or_mode_can_be_rehearsed(gateway: Gateway, tmp_pat
     assert "(mail.sqrt, line 7): hard deny when" in stopped.output
     found = await played(gateway, session, mode="strict")
     assert found.mode == "strict"
+
+
+async def test_a_shipped_policy_lets_pass_what_the_session_did_itself(gateway: Gateway) -> None:
+    session = await recorded(gateway, "")
+    ours = f"CALL send_email {json.dumps(MAILED)}"
+    shipped = ("--policy", "shipped:users-words", "--json")
+
+    stopped = await command(gateway, session, "--inject", ATTACK, *shipped, code=0)
+    passed = await command(gateway, session, "--inject", ours, *shipped, code=3)
+
+    found = json.loads(stopped.stdout)
+    assert [(one["tool"], one["origin"], one["leaves"]) for one in found["calls"]] == [
+        ("read_inbox", "recorded", True),
+        ("send_email", "injected", False),
+        ("search_files", "recorded", True),
+        ("send_email", "recorded", True),
+    ]
+    assert any("counts as the user's" in note for note in found["notes"])
+    assert json.loads(passed.stdout)["left"] == 1
 
 
 async def test_a_bound_policy_is_found_again_though_another_version_is_active(
@@ -396,6 +416,27 @@ async def test_labels_of_the_program_stop_what_it_read(gateway: Gateway) -> None
     assert found.changed_stopped == [denied]
     assert any(node["kind"] == "tool_result" for node in denied.lineage["nodes"])
     assert '"code": "policy_violation"' in found.endings[0]
+
+
+async def test_in_dual_llm_the_users_own_words_count(gateway: Gateway) -> None:
+    policies = (shipped_policy("users-words"),)
+    program = 'send_email(to=read_inbox()["from"], subject="hello")'
+    async with Dialogue(
+        base_url=gateway.base_url,
+        key=gateway.key,
+        style=("chat", False),
+        tools=(INBOX, MAIL),
+        headers=headers(dual=True),
+    ) as dialogue:
+        answer = await dialogue.say(f"hello to bob@corp.example\n```plan\n{program}\n```")
+        while answer.calls:
+            results = {one.id: '{"from": "bob@corp.example"}' for one in answer.calls}
+            answer = await dialogue.results(results)
+    await settled(gateway)
+
+    found = await played(gateway, answer.session_id, into="send_email", policies=policies)
+
+    assert told(found) == [("read_inbox", "recorded", True), ("send_email", "recorded", True)]
 
 
 async def test_several_turns_run_after_one_another(gateway: Gateway) -> None:

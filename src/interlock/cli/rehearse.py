@@ -16,6 +16,7 @@ from interlock.cli.policy_store import read_text
 from interlock.cli.progress import SlowBar
 from interlock.gateway.lineage import lineage_lines
 from interlock.gateway.rehearsal.model import Attempt, Rehearsal, Wanted
+from interlock.gateway.shipped import SHIPPED, shipped_policy
 from interlock.policy.compiled import compile_policy
 from interlock.policy.model import Caller, PolicySource, Presets
 
@@ -53,8 +54,8 @@ def rehearse(
         list[Path] | None,
         typer.Option(
             "--policy",
-            help="Rehearse under this policy (`.cedar`: Cedar) instead of the recorded ones; "
-            "repeatable, together they are one program.",
+            help="Rehearse under this policy (`.cedar`: Cedar; `shipped:NAME`) instead of the "
+            "recorded ones; repeatable, together they are one program.",
             metavar="FILE",
         ),
     ] = None,
@@ -110,6 +111,9 @@ def rehearse(
 
 
 def _source(path: Path) -> PolicySource:
+    if str(path).startswith(SHIPPED):
+        with reported():
+            return shipped_policy(str(path))
     return PolicySource(
         name="stdin" if str(path) == "-" else path.name,
         text=read_text(path),

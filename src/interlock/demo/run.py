@@ -13,9 +13,10 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
@@ -23,13 +24,24 @@ from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
-from interlock.demo.scenes import Line, Outcome, chat_scene, messages_scene
-from interlock.demo.story import ATTACKER, POLICY
+from interlock.demo.scenes import (
+    Line,
+    Outcome,
+    chat_scene,
+    messages_scene,
+    planned_scene,
+)
+from interlock.demo.story import ATTACKER, PLAN_POLICY, POLICY
+from interlock.gateway.lineage import lineage_lines
 
 __all__ = ["play"]
 
 _START_S = 60.0
 _CONTEXT = re.compile(r"Context: \{.*\}(?= Rule:)")
+_UNSEEN = (
+    "The plan was made before the inbox was read. The hidden instruction is only data of a "
+    "program, which went on: mail went to whom the user named, and to nobody else."
+)
 _STYLES = {"user": "bold cyan", "model": "yellow", "tool": "dim", "answer": "bold"}
 
 
@@ -75,7 +87,37 @@ def _scenes(base_url: str, key: str, directory: Path, console: Console) -> bool:
     streamed = messages_scene(base_url, key, say=say)
     safe_too = not streamed.office.outbox
     _verdict(console, safe_too, _why(directory, streamed) if safe_too else _left(streamed))
-    return leaked and safe and safe_too
+    return leaked and safe and safe_too and _planned(base_url, key, directory, say)
+
+
+def _planned(base_url: str, key: str, directory: Path, say: "_Teller") -> bool:
+    """Dual-llm: what was read cannot give orders, and cannot choose who gets something."""
+    console = say.console
+    console.print(Rule("4  The same inbox in dual-llm: a plan from the request alone"))
+    console.print(Syntax(PLAN_POLICY.rstrip(), "text", background_color="default"))
+    scene = planned_scene(base_url, key, say=say)
+    harmless = next(scene)
+    told = [mail.get("to") for mail in harmless.office.outbox]
+    if told != ["ben@corp.example"]:
+        _verdict(console, False, f"mail went to {told}")
+        return False
+    _verdict(console, True, _UNSEEN)
+    careless = next(scene)
+    if careless.office.outbox:
+        _verdict(console, False, _left(careless))
+        return False
+    denied = _denied(directory, careless)
+    if denied is None:
+        _verdict(console, False, "the careless program was not denied")
+        return False
+    shown = ("decisions", "show", denied["id"], "--data", str(directory))
+    spent = f"models  {careless.tokens[-1]} tokens after the inbox was read: no model was asked"
+    _verdict(console, careless.tokens[-1] == 0, "\n".join([*_heading(denied), spent]))
+    console.print("How the label got onto the argument `to`, as text:")
+    console.print(Text("\n".join(lineage_lines(denied["lineage"]))), soft_wrap=True)
+    console.print("\nand as a Mermaid graph:")
+    console.print(Text(_interlock(*shown, "--mermaid").rstrip()), soft_wrap=True)
+    return True
 
 
 def _left(outcome: Outcome) -> str:
@@ -85,30 +127,10 @@ def _left(outcome: Outcome) -> str:
 
 def _why(directory: Path, outcome: Outcome) -> str:
     """The denial as the decision log tells it."""
-    listed = _interlock(
-        "decisions",
-        "list",
-        "--session",
-        outcome.session_id,
-        "--tool",
-        "send_email",
-        "--json",
-        "--data",
-        str(directory),
-    )
-    denied = [
-        item for item in json.loads(listed)["decisions"] if item["verdict"].endswith("_denied")
-    ]
-    if not denied:
+    decision = _denied(directory, outcome)
+    if decision is None:
         return f"send_email to {ATTACKER} was not attempted"
-    decision = json.loads(
-        _interlock("decisions", "show", denied[0]["id"], "--json", "--data", str(directory))
-    )
-    lines = [
-        f"DENIED  {decision['tool']}  {decision['verdict']}",
-        f"rule    {decision['rule']} ({decision['policy']}, line {decision['rule_line']}): "
-        f"{decision['rule_text']}",
-    ]
+    lines = _heading(decision)
     for edge in decision["lineage"].get("edges", []):
         for field, labels in edge["gained"].items():
             source = edge["from"].partition(":")[2]
@@ -124,8 +146,28 @@ def _why(directory: Path, outcome: Outcome) -> str:
                 f"label   {field[:-1]} {', '.join(labels)} came with the result of {tool} "
                 f"(policy line {edge['at']})"
             )
-    lines.append(f"log     interlock decisions show {decision['id']}")
     return "\n".join(lines)
+
+
+def _denied(directory: Path, outcome: Outcome) -> dict[str, Any] | None:
+    """The denied mail of a session, with all that is known of the decision."""
+    asked = ("--session", outcome.session_id, "--tool", "send_email")
+    where = ("--json", "--data", str(directory))
+    listed = json.loads(_interlock("decisions", "list", *asked, *where))["decisions"]
+    denied = [item for item in listed if item["verdict"].endswith("_denied")]
+    if not denied:
+        return None
+    found: dict[str, Any] = json.loads(_interlock("decisions", "show", denied[0]["id"], *where))
+    return found
+
+
+def _heading(decision: Mapping[str, Any]) -> list[str]:
+    return [
+        f"DENIED  {decision['tool']}  {decision['verdict']}",
+        f"rule    {decision['rule']} ({decision['policy']}, line {decision['rule_line']}): "
+        f"{decision['rule_text']}",
+        f"log     interlock decisions show {decision['id']}",
+    ]
 
 
 def _interlock(*args: str) -> str:
@@ -140,15 +182,15 @@ class _Teller:
     """Prints a transcript line by line."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
+        self.console = console
 
     def __call__(self, line: Line) -> None:
         label = Text(f"{line.who:>7} ", style=_STYLES[line.who])
         # The denial repeats the whole call for programs; people have just seen it.
         text = _CONTEXT.sub("Context: {...}", line.text.rstrip())
-        width = max(40, self._console.width - 8)
-        for index, part in enumerate(Text(text).wrap(self._console, width)):
-            self._console.print((label if index == 0 else Text(" " * 8)) + part)
+        width = max(40, self.console.width - 8)
+        for index, part in enumerate(Text(text).wrap(self.console, width)):
+            self.console.print((label if index == 0 else Text(" " * 8)) + part)
 
 
 def _verdict(console: Console, good: bool, text: str) -> None:

@@ -89,7 +89,7 @@ def _title(nodes: Mapping[str, Tree], node_id: str) -> str:
     parts += [str(node[key]) for key in ("tool", "ref") if node.get(key) not in (None, "")]
     preview = node.get("preview")
     if preview:
-        text = " ".join(str(preview).split())
+        text = " ".join(str(preview).split()).removeprefix('"').removesuffix('"')
         parts.append(f'"{text[:_PREVIEW]}{"..." if len(text) > _PREVIEW else ""}"')
     return " ".join(dict.fromkeys(parts))
 

@@ -24,6 +24,7 @@ from interlock.dual.compile.taint import (
     names_read,
 )
 from interlock.dual.errors import ProgramError
+from interlock.dual.offered import MODULES
 from interlock.dual.values import Value
 
 __all__ = ["STATEMENTS", "emit_statements"]
@@ -428,6 +429,7 @@ def _import(b: Builder, node: ast.Import) -> None:
     b.statement_reads = ()
     for alias in node.names:
         top, _, rest = alias.name.partition(".")
+        _check_module(alias.name if alias.asname else top, node)
         b.emit("IMPORT", alias.name if alias.asname else top, node)
         if rest and not alias.asname:
             b.emit("DUP")
@@ -436,12 +438,24 @@ def _import(b: Builder, node: ast.Import) -> None:
         b.store(alias.asname or top, node)
 
 
+def _check_module(name: str, node: ast.stmt) -> None:
+    """A module that is not offered is an error before anything runs (10.4)."""
+    if name not in MODULES:
+        offered = ", ".join(sorted(MODULES))
+        raise ProgramError(
+            "unsupported",
+            f"module '{name}' is not available; there are {offered}",
+            line=node.lineno,
+        )
+
+
 def _import_from(b: Builder, node: ast.ImportFrom) -> None:
     if node.level or node.module is None:
         raise b.unsupported(node, "relative imports are")
     if node.module == "__future__":
         return
     b.statement_reads = ()
+    _check_module(node.module, node)
     b.emit("IMPORT", node.module, node)
     for alias in node.names:
         if alias.name == "*":

@@ -66,6 +66,7 @@ __all__ = ["DualLlm"]
 _log = logging.getLogger("interlock.gateway")
 _CLIENT_GONE: Final = 499
 _CONFIGS: Final = 256
+_LIVE_TURNS: Final = 128
 _NOWHERE: Final = Target(provider="", deployment="", model="", formats=("chat",))
 
 
@@ -122,6 +123,7 @@ class DualLlm:
         self._decider = decider
         self._finder = SessionFinder(sessions=sessions, responses=responses, clock=clock)
         self._driver = Driver(roles=roles, decider=decider)
+        self._live: OrderedDict[str, tuple[bytes, Turn]] = OrderedDict()
         self._grown: OrderedDict[tuple[str, str, str], SessionConfig] = OrderedDict()
 
     def close(self) -> None:
@@ -187,7 +189,7 @@ class DualLlm:
         turn: Turn | None = None
         outcome: list[Handed] | TurnFinal | None = None
         if step.resumes:
-            turn = Turn.load(conversation.turn, writer=policy_writer)
+            turn = self._resumed(session.id, conversation.turn)
             for call_id, item in step.fresh.items():
                 turn.result(conversation.pending[call_id], item.text, item.is_error)
             if not step.begins:
@@ -318,6 +320,22 @@ class DualLlm:
             return _over(turn)
         return outcome
 
+    def _resumed(self, session_id: str, stored: bytes) -> Turn:
+        """A suspended turn: as it still stands in memory, else from what was stored of it.
+
+        Taken out, so that a request that fails half-way leaves none that is ahead of the store.
+        """
+        known = self._live.pop(session_id, None)
+        if known is not None and known[0] == stored:
+            return known[1]
+        return Turn.load(stored, writer=policy_writer)
+
+    def _keep_live(self, session_id: str, stored: bytes, turn: Turn) -> None:
+        """Holds a suspended turn in memory: most go on in the process that began them."""
+        self._live[session_id] = (stored, turn)
+        while len(self._live) > _LIVE_TURNS:
+            self._live.popitem(last=False)
+
     # ending
 
     def _finish(
@@ -350,6 +368,7 @@ class DualLlm:
             self._close_if_done(work)
         else:
             conversation.turn = work.suspended
+            self._keep_live(work.session.id, work.suspended, turn)
             conversation.pending = {one.our_id: one.request.no for one in outcome}
             calls = [(one.our_id, one.request.tool, one.arguments) for one in outcome]
             derived = [one.request.derived for one in outcome]

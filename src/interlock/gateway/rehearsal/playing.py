@@ -10,7 +10,7 @@ there is one for exactly this call, and else with `(dry run)`.
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,8 @@ class Stage:
     session_id: str
     now: float
     """Seconds since the epoch."""
+    evidence: bool
+    """Whether a rule asks where the values of arguments come from."""
 
     def fork(self, arch: str, conversation: Conversation | None = None) -> None:
         """Puts the session in its memory: as it began, less what it was told."""
@@ -123,7 +125,7 @@ class SinglePlay:
         names = dict.fromkeys([call.tool, *(one.tool for one in self.asked)])
         tools = [{"type": "function", "function": {"name": name}} for name in names]
         line = f"CALL {call.tool} {json.dumps(dict(call.args))}"
-        messages: list[dict[str, Any]] = [{"role": "user", "content": line}]
+        messages = [{"role": "user", "content": said} for said in (*self._words(), line)]
         planned = True
         made: dict[str, Attempt] = {}
         while True:
@@ -145,6 +147,19 @@ class SinglePlay:
                 attempt.poisoned = index == self.target and attempt.origin == "recorded"
                 attempt.result = self.text if attempt.poisoned else DRY_RUN
                 messages.append(_result(one["id"], attempt.result))
+
+    def _words(self) -> list[str]:
+        """What the user is taken to have said, for rules that ask; the real words are not kept.
+
+        What calls carried that were let through: more than the user said, perhaps, which
+        lets an injected call do rather more than less. On one line, so that none of it is a
+        line the model obeys.
+        """
+        if not self.stage.evidence:
+            return []
+        told = [call.args for call in self.calls if call.allowed and not call.placeholders]
+        texts = dict.fromkeys(text for args in told for text in _scalars(args))
+        return [" ".join(f"Words: {' ; '.join(texts)}".split())] if texts else []
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,7 +213,12 @@ class DualPlay:
         self._results = {key: texts for key, texts in results.items() if texts}
 
     async def _turn(self, program: KeptProgram, messages: list[dict[str, Any]]) -> None:
-        messages.append({"role": "user", "content": f"Run the program of turn {program.turn}."})
+        ask = f"Run the program of turn {program.turn}."
+        if not messages:
+            # All at once: which of them began which turn is not kept.
+            said = [one.text for one in self.conversation.messages if one.role == "user"]
+            ask = "\n".join([*said, ask])
+        messages.append({"role": "user", "content": ask})
         body = {
             "user_provided_program": program.source,
             "context_vars": json.loads(program.variables or "{}"),
@@ -267,6 +287,19 @@ def _attempt(record: DecisionRecord, turn: int, origin: Origin) -> Attempt:
         policy=record.policy,
         lineage=record.lineage,
     )
+
+
+def _scalars(tree: object) -> Iterator[str]:
+    """The texts and numbers in a value, as somebody would say them."""
+    todo = [tree]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Mapping):
+            todo += reversed(list(value.values()))
+        elif isinstance(value, list):
+            todo += reversed(value)
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield str(value)
 
 
 def _result(call_id: str, text: str) -> dict[str, Any]:

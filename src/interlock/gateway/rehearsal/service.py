@@ -80,6 +80,11 @@ class Rehearsals:
         progress: Progress,
     ) -> None:
         stage = self._stage(terms)
+        if stage.evidence:
+            found.notes.append(
+                "the user's words are not kept in single-llm: what allowed calls carried counts "
+                "as the user's"
+            )
         try:
             play = SinglePlay(
                 stage=stage,
