@@ -199,6 +199,15 @@ def test_programs_end_as_they_do_in_cpython(source: str) -> None:
     assert difference(source) is None
 
 
+@pytest.mark.parametrize("given", ["{1: 3}", "[(3, 4), 'ab']", "{3}", "5", "None", "[(1,)]"])
+def test_a_dict_takes_in_pairs_as_in_cpython(given: str) -> None:
+    assert difference(f"found = {{1: 2}}\nfound |= {given}\nfinal_return_value = found") is None
+
+
+def test_a_value_that_holds_itself_ends_as_in_cpython() -> None:
+    assert difference("found = []\nfound.append(found)\nfinal_return_value = found") is None
+
+
 @EXAMPLES
 @given(programs(tools=True), st.integers(0, 2**32), st.booleans())
 def test_a_machine_stored_at_every_call_goes_on_as_if_it_had_never_stopped(

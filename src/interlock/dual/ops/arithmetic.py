@@ -259,7 +259,10 @@ def inplace(env: Env, symbol: str, a: Value, b: Value) -> Value:
         else:
             raise _unsupported(symbol, x, b.data)
         return _changed(env, a, x, b)
-    if not special and isinstance(x, DictObj) and symbol == "|" and isinstance(b.data, DictObj):
+    if not special and isinstance(x, DictObj) and symbol == "|":
+        if not isinstance(b.data, DictObj):  # pairs will do, as for `update`
+            env.natives["dict.update"].fn(env, (a, b), {})
+            return _changed(env, a, x, b)
         made = _merged(env, a, b).data
         if isinstance(made, DictObj):
             x.entries = made.entries
