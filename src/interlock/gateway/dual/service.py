@@ -67,6 +67,7 @@ _log = logging.getLogger("interlock.gateway")
 _CLIENT_GONE: Final = 499
 _CONFIGS: Final = 256
 _LIVE_TURNS: Final = 128
+_LIVE_TURN_BYTES: Final = 256 << 10
 _NOWHERE: Final = Target(provider="", deployment="", model="", formats=("chat",))
 
 
@@ -331,7 +332,12 @@ class DualLlm:
         return Turn.load(stored, writer=policy_writer)
 
     def _keep_live(self, session_id: str, stored: bytes, turn: Turn) -> None:
-        """Holds a suspended turn in memory: most go on in the process that began them."""
+        """Holds a suspended turn in memory: most go on in the process that began them.
+
+        Large ones are not worth the room: what they compute costs more than reading them.
+        """
+        if len(stored) > _LIVE_TURN_BYTES:
+            return
         self._live[session_id] = (stored, turn)
         while len(self._live) > _LIVE_TURNS:
             self._live.popitem(last=False)
