@@ -327,3 +327,19 @@ def test_the_command_serves_what_it_says(monkeypatch: pytest.MonkeyPatch) -> Non
     assert result.exit_code == 0
     assert "http://127.0.0.1:9001/v1" in result.output.replace("\n", "")
     assert served == {"host": "127.0.0.1", "port": 9001, "faults": False}
+
+
+async def test_what_is_remembered_of_responses_is_bounded_in_bytes() -> None:
+    upstream = DemoUpstream()
+    body = {"model": "demo", "input": "x" * (1 << 20)}
+    for _ in range(40):
+        reply = await upstream.handle(
+            "POST",
+            "/v1/responses",
+            {"authorization": "Bearer k"},
+            json.dumps(body).encode(),
+        )
+        assert reply.status == 200
+
+    assert sum(map(len, upstream._responses.values())) <= 16 << 20
+    assert upstream._responses

@@ -31,6 +31,8 @@ MODELS = ("demo",)
 _JSON = "application/json"
 _SSE = "text/event-stream; charset=utf-8"
 _REMEMBERED = 256
+_REMEMBERED_BYTES = 16 << 20
+"""Of all remembered responses together; the oldest go first."""
 _MAX_INPUTS = 2_048
 _CREATED = 1_767_225_600
 """When the model came to be, for model lists."""
@@ -70,7 +72,9 @@ class DemoUpstream:
         self._sleep = sleep
         self._now = now
         self._new_id = new_id
-        self._responses: OrderedDict[str, tuple[list[dict[str, Any]], Any]] = OrderedDict()
+        self._responses: OrderedDict[str, bytes] = OrderedDict()
+        """Items and tools of earlier responses as JSON, by id."""
+        self._remembered = 0
 
     async def handle(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -138,7 +142,7 @@ class DemoUpstream:
                 "previous_response_id",
                 "previous_response_not_found",
             )
-        earlier, tools = known
+        earlier, tools = json.loads(known)
         return ({**tree, "tools": tools} if tree.get("tools") is None else tree), [*earlier, *items]
 
     def _respond(
@@ -157,10 +161,16 @@ class DemoUpstream:
         else:
             body, output = responses.whole(tree, script, self._new_id, created, response_id)
             answer = self._whole(body, script)
-        self._responses[response_id] = ([*items, *output], tree.get("tools"))
-        while len(self._responses) > _REMEMBERED:
-            self._responses.popitem(last=False)
+        self._remember(response_id, [*items, *output], tree.get("tools"))
         return answer
+
+    def _remember(self, response_id: str, items: list[dict[str, Any]], tools: object) -> None:
+        kept = json.dumps([items, tools]).encode()
+        self._responses[response_id] = kept
+        self._remembered += len(kept)
+        while len(self._responses) > _REMEMBERED or self._remembered > _REMEMBERED_BYTES:
+            _, oldest = self._responses.popitem(last=False)
+            self._remembered -= len(oldest)
 
     def _whole(self, body: bytes, script: Script | None = None) -> DemoReply:
         headers = {**self._headers(_JSON), "content-length": str(len(body))}
