@@ -329,6 +329,7 @@ def test_the_command_serves_what_it_says(monkeypatch: pytest.MonkeyPatch) -> Non
     assert served == {"host": "127.0.0.1", "port": 9001, "faults": False}
 
 
+@pytest.mark.anyio
 async def test_what_is_remembered_of_responses_is_bounded_in_bytes() -> None:
     upstream = DemoUpstream()
     body = {"model": "demo", "input": "x" * (1 << 20)}
