@@ -289,6 +289,14 @@ def test_an_element_taken_out_takes_its_labels_along() -> None:
     assert not labels["n"].tags.contains("t")
 
 
+def test_a_key_that_went_leaves_its_labels_on_the_dict() -> None:
+    labels, _ = labelled(
+        "s = read(1)\nd = {s: 1, 'b': 2}\ndel d['b']\nn = len(d)", read=("b", tagged("t"))
+    )
+
+    assert labels["n"].tags.contains("t")
+
+
 def test_a_change_deep_inside_is_seen_from_outside() -> None:
     labels, _ = labelled(
         "inner = [1]\nouter = {'a': [inner]}\nn = len(outer)\ns = read(1)\ninner.append(s)\n"

@@ -181,8 +181,11 @@ def delete_item(env: Env, container: Value, index: Value) -> None:
     mark = _index_mark(env, index)
     match data:
         case DictObj():
-            if data.entries.pop(key_of(env, index), None) is None:
+            removed = data.entries.pop(key_of(env, index), None)
+            if removed is None:
                 raise key_error(index)
+            # Which keys are left depends on the one that went.
+            mark = env.marks.join(mark, env.deep(removed[0]))
         case ListObj():
             position = _position(data, index)
             try:
