@@ -281,6 +281,8 @@ def delete_slice(env: Env, container: Value, parts: tuple[Value, Value, Value]) 
         Raise: `TypeError`, `ValueError`.
     """
     data = container.data
+    if isinstance(data, DictObj):
+        raise Raise("TypeError", "unhashable type: 'slice'")
     if not isinstance(data, ListObj) or data.kind != "list":
         raise Raise("TypeError", f"'{shown_type(data)}' object does not support item deletion")
     where = _slice(parts)
