@@ -1,0 +1,87 @@
+"""A program's soft denial put to a person, answered from the command line."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.support.dialogue import Dialogue, tool
+from tests.support.gateway import Gateway, running_gateway
+
+from interlock.identity.model import Actor, KeySpec
+
+pytestmark = pytest.mark.anyio
+
+BOSS = Actor(name="boss@corp.example", surface="cli")
+DOC = tool("get_doc", "id", description="Fetch a document")
+MAIL = tool("send_email", "to", "body", description="Send a mail")
+POLICY = (
+    'tool "get_doc" -> @tags |= {"internal"};'
+    'tool "send_email" { should deny when body.tags overlaps {"internal"};'
+    ' must deny when to.value in {"mob"}; }'
+)
+PROGRAM = (
+    "```plan\ndoc = get_doc(id='1')\nsent = send_email(to='ann', body=doc)\n"
+    "final_return_value = f'{sent} {len(doc)}'\n```"
+)
+
+
+async def command(gateway: Gateway, *words: str) -> Any:
+    """Runs `interlock approvals ... --json` beside the server, in a process of its own."""
+    code = "from interlock.cli.main import main; main()"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, "approvals", *words, "--data", str(gateway.data), "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        env={name: value for name, value in os.environ.items() if "INTERLOCK" not in name},
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(out)
+
+
+async def asked(gateway: Gateway) -> Any:
+    """The one question that waits, as the command line lists it."""
+    async with asyncio.timeout(30):
+        while True:
+            if found := await command(gateway, "list"):
+                return found[0]
+
+
+@pytest.mark.parametrize("answer", ["allow", "edit", "deny"])
+async def test_a_waiting_program_goes_on_as_the_person_says(tmp_path: Path, answer: str) -> None:
+    async with running_gateway(tmp_path) as gateway:
+        made = await gateway.app.store.admin.create_key(KeySpec(label="asks", approval="ask"), BOSS)
+        talk = Dialogue(
+            base_url=gateway.base_url,
+            key=made.token,
+            style=("chat", True),
+            headers={
+                "X-Features": json.dumps({"agent_arch": "dual-llm"}),
+                "X-Policy": json.dumps({"codes": {"code": POLICY}}),
+            },
+            tools=(DOC, MAIL),
+        )
+        async with talk as dialogue, asyncio.TaskGroup() as group:
+            first = await dialogue.say(PROGRAM)
+            waiting = group.create_task(dialogue.results({first.calls[0].id: "numbers"}))
+            question = await asked(gateway)
+            shown = await command(gateway, "show", question["id"])
+            assert shown["arguments"] == {"to": "ann", "body": "numbers"}
+            assert "get_doc" in json.dumps(shown["lineage"])
+            edit = ["--args", json.dumps({"to": "ben", "body": "numbers"})]
+            words = {"allow": ["allow"], "edit": ["allow"], "deny": ["deny", "--reason", "no"]}
+            more = edit if answer == "edit" else []
+            await command(gateway, *words[answer], question["id"], *more)
+            second = await waiting
+            if answer == "deny":
+                assert second.calls == []
+                assert "A person was asked and denied it: no." in second.text
+                return
+            sent_to = "ben" if answer == "edit" else "ann"
+            assert second.calls[0].args == {"to": sent_to, "body": "numbers"}
+            last = await dialogue.results({second.calls[0].id: "sent"})
+
+    assert json.loads(last.text)["final_return_value"]["value"] == "sent 7"
