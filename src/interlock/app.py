@@ -25,9 +25,11 @@ from interlock import __version__
 from interlock.app_settings import AppSettings
 from interlock.app_store import Store, migrate_store, open_store
 from interlock.gateway.annotations.service import Annotations
+from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
 from interlock.gateway.deciding import Decider
+from interlock.gateway.door import Door
 from interlock.gateway.dual.service import DualLlm
 from interlock.gateway.execution import Execution
 from interlock.gateway.generation import PolicyGeneration
@@ -46,6 +48,7 @@ from interlock.gateway.sidecalls import SideCalls
 from interlock.gateway.single import SingleLlm
 from interlock.gateway.traffic import TrafficCounter
 from interlock.identity.bootstrap import BootstrapResult
+from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
@@ -103,6 +106,7 @@ class Application:
     guards: GuardPool
     annotations: Annotations
     dual: DualLlm
+    door: Door
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -268,11 +272,16 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
     configs = ConfigCache()
+    execution = Execution(SingleLlm(**parts), dual)
+
+    def config_of(key: KeyInfo) -> SessionConfig:
+        return configs.get(key.id, key.config_version, "chat", b"", b"", b"", key.base_config)
+
     hot = ControlHot(
         router=router,
         keys=store.keys,
         configs=configs,
-        executor=Execution(SingleLlm(**parts), dual),
+        executor=execution,
         limits=limits,
         tracer=None if isinstance(tracer, NoTracer) else _SpanTracer(tracer),
         default_provider=default_provider,
@@ -293,6 +302,15 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         guards=guards,
         annotations=annotations,
         dual=dual,
+        door=Door(
+            executor=execution,
+            sessions=sessions,
+            rules=parts["rules"],
+            decider=parts["decider"],
+            limits=limits,
+            config_of=config_of,
+            default_provider=lambda: default_provider("chat", False),
+        ),
     )
     control = ControlRoutes(
         router=router,

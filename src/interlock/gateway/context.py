@@ -1,9 +1,11 @@
 """What one request carries through the gateway, and where its answer goes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from interlock.gateway.config import SessionConfig
+from interlock.gateway.records import DecisionRecord
 from interlock.identity.model import KeyInfo
 from interlock.providers.wire.exchange import Head
 
@@ -32,6 +34,11 @@ class CallContext:
     client_session: str | None = None
     """A coding client's own session id."""
     trace_id: str | None = None
+    place: str | None = None
+    """Of a call from inside the product: what its session belongs to, e.g. one thread of a
+    conversation. Never taken from a client."""
+    decided: Callable[[DecisionRecord], None] | None = None
+    """Told every decision of this request, once it is on its way to the store."""
 
     def __repr__(self) -> str:
         """Without keys and bodies."""

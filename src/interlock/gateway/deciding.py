@@ -430,7 +430,7 @@ class Decider:
                 account_id=ctx.key.account_id,
                 key_id=ctx.key.id,
                 session_id=session.id,
-                surface="control",
+                surface=ctx.key.surface,
                 asked_for=ctx.key.user_email,
                 tool=asked.tool,
                 rule=_explained(decision, asked).partition(" Rule: ")[2] or decision.reason,
@@ -490,42 +490,43 @@ class Decider:
         self._counter.decided(verdict, reason)
         if rules.header is not None and self._texts is not None and key.retention == "full":
             self._texts.keep(rules.header)
-        self._recorder.decision(
-            DecisionRecord(
-                id=outcome.decision_id,
-                at=self._clock.now().timestamp(),
-                account_id=key.account_id,
-                key_id=key.id,
-                session_id=session.id,
-                request_id=ctx.request_id,
-                trace_id=ctx.trace_id,
-                surface="control",
-                tool=seen.tool,
-                call_id=seen.our_id or None,
-                verdict=verdict,
-                reason=reason,
-                rule=rule.policy if rule is not None else None,
-                rule_text=rule.rule if rule is not None else None,
-                rule_line=rule.line if rule is not None else None,
-                policy=rule.source if rule is not None else None,
-                caller=dict(rules.caller),
-                args=_retained(seen.args, key.retention),
-                labels=_recorded_labels(seen),
-                rules=_rules(decision),
-                lineage=_joined(
-                    _lineage(session, rule, seen.tool, seen.args),
-                    seen.lineage if key.retention == "full" else _without_previews(seen.lineage),
-                ),
-                shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
-                guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
-                basis={
-                    **rules.basis,
-                    "values": key.retention,
-                    **({} if ruling is None else {"approval": ruling.approval_id}),
-                },
-                duration_s=time.perf_counter() - seen.began,
-            )
+        record = DecisionRecord(
+            id=outcome.decision_id,
+            at=self._clock.now().timestamp(),
+            account_id=key.account_id,
+            key_id=key.id,
+            session_id=session.id,
+            request_id=ctx.request_id,
+            trace_id=ctx.trace_id,
+            surface=key.surface,
+            tool=seen.tool,
+            call_id=seen.our_id or None,
+            verdict=verdict,
+            reason=reason,
+            rule=rule.policy if rule is not None else None,
+            rule_text=rule.rule if rule is not None else None,
+            rule_line=rule.line if rule is not None else None,
+            policy=rule.source if rule is not None else None,
+            caller=dict(rules.caller),
+            args=_retained(seen.args, key.retention),
+            labels=_recorded_labels(seen),
+            rules=_rules(decision),
+            lineage=_joined(
+                _lineage(session, rule, seen.tool, seen.args),
+                seen.lineage if key.retention == "full" else _without_previews(seen.lineage),
+            ),
+            shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
+            guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
+            basis={
+                **rules.basis,
+                "values": key.retention,
+                **({} if ruling is None else {"approval": ruling.approval_id}),
+            },
+            duration_s=time.perf_counter() - seen.began,
         )
+        self._recorder.decision(record)
+        if ctx.decided is not None:
+            ctx.decided(record)
 
 
 class _Known(Struct, frozen=True, kw_only=True):

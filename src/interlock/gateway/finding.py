@@ -31,6 +31,10 @@ class SessionFinder:
         by_call: LiveSession | None = None
         if head.results:
             named = [call for item in head.results if (call := parse_call_id(item.call_id))]
+        if ctx.place is not None:
+            session = await self._sessions.of_place(ctx.place, ctx.key, ctx.config.endpoint)
+            _check_known(session, named)
+            return session
         if named:
             by_call = await self._of_calls(ctx, named)
         if ctx.session_header:
@@ -79,7 +83,12 @@ class SessionFinder:
         if len({call.suffix for call in named}) > 1:
             raise MixedSessionsError
         session = await self._sessions.of_call(named[0], ctx.key, ctx.config.endpoint)
-        for call in named:
-            if call.canonical not in session.state.calls:
-                raise ToolCallNotFoundError(call.canonical)
+        _check_known(session, named)
         return session
+
+
+def _check_known(session: LiveSession, named: Sequence[CallId]) -> None:
+    """Raises ToolCallNotFoundError for a call the session did not make."""
+    for call in named:
+        if call.canonical not in session.state.calls:
+            raise ToolCallNotFoundError(call.canonical)

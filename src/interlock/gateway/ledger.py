@@ -120,7 +120,7 @@ class Ledger:
             account_id=ctx.key.account_id,
             key_id=ctx.key.id,
             session_id=session_id,
-            surface="control",
+            surface=ctx.key.surface,
             endpoint=ctx.endpoint,
             provider=target.provider if target is not None else (ctx.provider or ""),
             model=ctx.head.model,

@@ -119,7 +119,14 @@ class RulesCache:
         `config` must be the cached instance: identity is the cache key (the entry keeps
         it alive, so the identity cannot be reused). Raises PolicyError.
         """
-        standing = (key.account_id, key.label, key.user_email, key.groups, key.roles)
+        standing = (
+            key.account_id,
+            key.label,
+            key.user_email,
+            key.groups,
+            key.roles,
+            key.surface,
+        )
         slot = (id(config), key.id, self._bound.version(), key.policy_override, standing)
         rules = self._cache.get(slot)
         if rules is None:
@@ -147,14 +154,14 @@ class RulesCache:
                 )
             )
         header = [source for source in header if source.text.strip()]
-        bound = tuple(self._bound.of(key, "control"))
+        bound = tuple(self._bound.of(key, key.surface))
         caller = Caller(
             user=key.user_email,
             key=key.label or key.id,
             account=key.account_id,
             groups=key.groups,
             roles=key.roles,
-            surface="control",
+            surface=key.surface,
         )
         compiled = compile_layers(
             bound,

@@ -55,6 +55,9 @@ _STORE_ATTEMPTS = 50
 """Every failed one means that another process succeeded, so few are ever needed."""
 _TOUCH_S = 60.0
 """A session that only was used, not changed, is stored this often."""
+_PLACE = "place"
+"""Owner of the sessions of places: no caller has it, so no caller can name one."""
+_PLACE_LIFETIME_S = 10 * 365 * 86400.0
 
 
 class SessionNotFoundError(InterlockError):
@@ -205,10 +208,21 @@ class Sessions:
     async def of_client(self, hint: str, key: KeyInfo, endpoint: str) -> LiveSession:
         """The session that stands for a coding client's own session id."""
         owner = self.owner_of(key)
-        digest = hashlib.blake2b(
-            f"{owner}\0{key.id}\0{hint}".encode(), digest_size=16, person=b"client-session"
-        ).digest()
-        session_id = str(uuid.UUID(bytes=digest, version=5))
+        session_id = _named(f"{owner}\0{key.id}\0{hint}", b"client-session")
+        return await self._of_name(session_id, owner, key, endpoint)
+
+    async def of_place(self, place: str, key: KeyInfo, endpoint: str) -> LiveSession:
+        """The session of a place inside the product, e.g. one thread of a conversation.
+
+        Everybody who may write there shares it: what one of them let in labels what all of
+        them do. It lives as long as the place, because what was read stays there to be read.
+        """
+        session_id = _named(place, b"place")
+        return await self._of_name(session_id, _PLACE, key, endpoint)
+
+    async def _of_name(
+        self, session_id: str, owner: str, key: KeyInfo, endpoint: str
+    ) -> LiveSession:
         now = self._clock.now().timestamp()
         live = await self._find(session_id)
         if live is None:
@@ -319,7 +333,7 @@ class Sessions:
             endpoint=state.endpoint,
             created_at=state.created_at,
             updated_at=state.updated_at,
-            expires_at=state.updated_at + self._lifetime_s,
+            expires_at=state.updated_at + self._lifetime_of(state),
             closed=state.closed,
             state=encode_state(state),
             version=live.version + 1,
@@ -327,7 +341,11 @@ class Sessions:
 
     def _over(self, live: LiveSession, now: float) -> bool:
         """Whether a session is closed or was idle for too long."""
-        return live.state.closed or now - live.state.updated_at > self._lifetime_s
+        state = live.state
+        return state.closed or now - state.updated_at > self._lifetime_of(state)
+
+    def _lifetime_of(self, state: SessionState) -> float:
+        return _PLACE_LIFETIME_S if state.owner == _PLACE else self._lifetime_s
 
     def _new(
         self, session_id: str, owner: str, key: KeyInfo, endpoint: str, now: float
@@ -383,6 +401,12 @@ class Sessions:
                 live.starts_from(record)
                 live.remember = True
         live.state.counter = _free_counter(live.state)
+
+
+def _named(name: str, kind: bytes) -> str:
+    """The id of a session that is found by a name; different kinds never meet."""
+    digest = hashlib.blake2b(name.encode(), digest_size=16, person=kind).digest()
+    return str(uuid.UUID(bytes=digest, version=5))
 
 
 def _free_counter(state: SessionState) -> int:

@@ -54,6 +54,8 @@ class KeyInfo:
     approval: Literal["off", "ask"] = "off"
     """`ask`: a soft denial is put to a person, and the call waits."""
     expires_at: float | None = None
+    surface: Literal["control", "platform", "chat", "workbench"] = "control"
+    """Where it is used: a person who writes in a chat calls models through `chat`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
