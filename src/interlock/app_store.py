@@ -138,7 +138,13 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         bindings=Bindings(database, audit, clock, files=files),
         activations=Activations(database, audit, clock, replays, files=files),
         replays=replays,
-        approvals=Approvals(database, audit, clock, wait_s=settings.gateway.approval_wait_s),
+        approvals=Approvals(
+            database,
+            audit,
+            clock,
+            wait_s=settings.gateway.approval_wait_s,
+            own=settings.gateway.approval_self == "allow",
+        ),
         recorder=BatchRecorder(
             database, spool_dir=settings.data / "spool", settings=settings.recorder
         ),
