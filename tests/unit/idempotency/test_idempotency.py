@@ -110,10 +110,13 @@ async def test_many_at_once_do_it_once(service: Idempotency, database: Database)
 
 
 async def test_what_fails_is_done_by_the_repeat(service: Idempotency, database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def failing() -> None:
         async with service.transaction("ann", "k", fingerprint_of("a")) as once:
             await once.connection.execute(text("INSERT INTO things VALUES ('x')"))
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await failing()
 
     assert await things(database) == 0
     async with service.transaction("ann", "k", fingerprint_of("a")) as once:
