@@ -53,6 +53,7 @@ from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
+from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import Caller, PolicySource, Presets
@@ -414,16 +415,24 @@ def _compile_problems(code: str, language: str) -> list[str]:
     return []
 
 
+def application_alone(settings: AppSettings) -> bool:
+    """Whether no other server may work on the same store: SQLite has one writer."""
+    return settings.database_url.startswith("sqlite")
+
+
 async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult], None]) -> None:
     """Serves until a signal stops it; `ready` gets the base URL when the port is open.
 
     Raises:
         ListenError: the port is taken; nothing was made then.
+        DataInUseError: another server has the data directory.
     """
     with ExitStack() as held:
         listening = open_sockets(settings.server.host, settings.server.port)
         for one in listening:
             held.enter_context(one)
+        if application_alone(settings):
+            held.enter_context(hold(settings.data))
         application = build(settings)
         async with application.running() as made:
             server = make_server(application)
