@@ -91,3 +91,63 @@ async def test_a_waiting_program_goes_on_as_the_person_says(tmp_path: Path, answ
             last = await dialogue.results({second.calls[0].id: "sent"})
 
     assert json.loads(last.text)["final_return_value"]["value"] == "sent 7"
+
+
+def talk_of(gateway: Gateway, token: str) -> Dialogue:
+    """A dual-llm conversation under the policy."""
+    return Dialogue(
+        base_url=gateway.base_url,
+        key=token,
+        style=("chat", False),
+        headers={
+            "X-Features": json.dumps({"agent_arch": "dual-llm"}),
+            "X-Policy": json.dumps({"codes": {"code": POLICY}}),
+        },
+        tools=(DOC, MAIL),
+    )
+
+
+async def test_a_program_that_nobody_answers_is_denied(tmp_path: Path) -> None:
+    environ = {"INTERLOCK_GATEWAY_APPROVAL_WAIT_S": "0.05"}
+    async with running_gateway(tmp_path, environ=environ) as gateway:
+        made = await gateway.app.store.admin.create_key(
+            KeySpec(label="asks", approval="ask", retention="masked"), BOSS
+        )
+        async with talk_of(gateway, made.token) as dialogue:
+            first = await dialogue.say(PROGRAM)
+            second = await dialogue.results({first.calls[0].id: "numbers"})
+        found = await gateway.app.store.approvals.listed()
+
+    assert second.calls == []
+    assert "did not answer in time" in second.text
+    assert {(one.state, one.arguments is None) for one in found} == {("expired", True)}
+    assert {json.dumps(one.lineage) for one in found} == {"{}"}
+
+
+async def test_nobody_is_asked_about_a_hard_denial_of_a_program(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path) as gateway:
+        made = await gateway.app.store.admin.create_key(KeySpec(label="asks", approval="ask"), BOSS)
+        async with talk_of(gateway, made.token) as dialogue:
+            first = await dialogue.say(PROGRAM.replace("ann", "mob"))
+            second = await dialogue.results({first.calls[0].id: "numbers"})
+        assert await gateway.app.store.approvals.listed() == []
+
+    assert second.calls == []
+
+
+async def test_other_arguments_for_a_program_are_decided_again(tmp_path: Path) -> None:
+    async with running_gateway(tmp_path) as gateway:
+        approvals = gateway.app.store.approvals
+        made = await gateway.app.store.admin.create_key(KeySpec(label="asks", approval="ask"), BOSS)
+        async with talk_of(gateway, made.token) as dialogue:
+            first = await dialogue.say(PROGRAM)
+            waiting = asyncio.create_task(dialogue.results({first.calls[0].id: "numbers"}))
+            async with asyncio.timeout(30):
+                while not waiting.done():
+                    for one in await approvals.listed(state="pending"):
+                        edit = {"to": "mob", "body": "numbers"}
+                        await approvals.decide(one.id, BOSS, allow=True, arguments=edit)
+                    await asyncio.sleep(0.02)
+            second = await waiting
+
+    assert second.calls == []
