@@ -169,6 +169,8 @@ def show(
         out.print(f"    [bold]{plain(name)}[/] = {marked(name, value, words)}", soft_wrap=True)
     for line in legend(words):
         out.print(f"      {line}", soft_wrap=True)
+    if approval is not None and approval.edited_arguments is not None:
+        out.print(f"    changed to {shown_json(approval.edited_arguments)}", soft_wrap=True)
     for title in ("caller", "basis", "labels", "guards", "shadow"):
         if member := getattr(record, title):
             out.print(f"  [dim]{title:<10}[/] {shown_json(member)}")
