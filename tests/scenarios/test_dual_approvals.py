@@ -29,11 +29,11 @@ PROGRAM = (
 )
 
 
-async def command(gateway: Gateway, *words: str) -> Any:
+async def command(gateway: Gateway, *words: str, group: str = "approvals") -> Any:
     """Runs `interlock approvals ... --json` beside the server, in a process of its own."""
     code = "from interlock.cli.main import main; main()"
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, "approvals", *words, "--data", str(gateway.data), "--json"),
+        *(sys.executable, "-c", code, group, *words, "--data", str(gateway.data), "--json"),
         stdout=asyncio.subprocess.PIPE,
         env={name: value for name, value in os.environ.items() if "INTERLOCK" not in name},
     )
@@ -75,13 +75,16 @@ async def test_a_waiting_program_goes_on_as_the_person_says(tmp_path: Path, answ
             (body,) = [one for one in words["texts"] if one["path"] == "/body"]
             (span,) = body["spans"]
             assert body["text"][span["start"] : span["end"]] == "numbers"
-            told = {one["n"]: one for one in words["sources"]}
-            assert "get_doc" in {told[n].get("tool") for n in span["from"]}
+            sources = {one["n"]: one for one in words["sources"]}
+            assert "get_doc" in {sources[n].get("tool") for n in span["from"]}
             edit = ["--args", json.dumps({"to": "ben", "body": "numbers"})]
             verbs = {"allow": ["allow"], "edit": ["allow"], "deny": ["deny", "--reason", "no"]}
             more = edit if answer == "edit" else []
             await command(gateway, *verbs[answer], question["id"], *more)
             second = await waiting
+            assert await gateway.app.store.recorder.flush(wait_s=5)
+            told = await command(gateway, "show", question["decision_id"], group="decisions")
+            assert told["words"] == words
             if answer == "deny":
                 assert second.calls == []
                 assert "A person was asked and denied it: no." in second.text
