@@ -39,7 +39,7 @@ from interlock.gateway.dual.state import Conversation
 from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
 from interlock.gateway.roles import Roles
-from interlock.gateway.rules import Rules
+from interlock.gateway.rules import PLANNER_SOURCE, Rules
 from interlock.gateway.session import LiveSession
 from interlock.kernel.errors import InterlockError
 from interlock.policy.denial import history_entry
@@ -47,6 +47,8 @@ from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
 from interlock.policy.provenance import Evidence
+from interlock.policy.restrict import loosening
+from interlock.policy.syntax.parser import parse
 from interlock.providers.wire.halves import has_halves, mended_text, read_mended
 from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
 
@@ -295,17 +297,25 @@ class Driver:
         """Adds policy to the session; returns why not, if not."""
         conversation = work.conversation
         before = (conversation.generated, list(conversation.restrictions))
-        if command.origin == "auto_gen":
-            conversation.generated = command.code
-        else:
-            conversation.restrictions.append(command.code)
         try:
+            if command.origin == "auto_gen":
+                conversation.generated = command.code
+            else:
+                _check_restricts(command.code)
+                conversation.restrictions.append(command.code)
             assert work.recompile is not None  # noqa: S101 - set by the service
             work.rules = work.recompile()
         except PolicyError as exc:
             conversation.generated, conversation.restrictions = before
             return exc.message
         return None
+
+
+def _check_restricts(code: str) -> None:
+    """Raises PolicyError unless the code is SQRT that can only restrict (10.6)."""
+    loose = loosening(parse(code, PLANNER_SOURCE), code, PLANNER_SOURCE)
+    if loose:
+        raise PolicyError(loose)
 
 
 def _under(held: Labels, control: Labels) -> Labels:
