@@ -70,8 +70,8 @@ class Question:
     """JSON Schema of the answer; None: free text."""
     model: str | None = None
     """None: the model of the role."""
-    seed: int | None = None
-    """None: what the config says."""
+    again: int = 0
+    """How often this model is asked the same besides: each time with another seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -456,7 +456,7 @@ def _asked(one: Pending) -> Question:
         messages=tuple(Turned(role=role, text=text) for role, text in one.messages),
         schema=None if one.schema is None else unpack(one.schema),
         model=one.model,
-        seed=one.seed,
+        again=one.again,
     )
 
 

@@ -69,7 +69,7 @@ class Pending(Struct, kw_only=True):
     messages: list[tuple[Literal["user", "assistant"], str]]
     schema: Pack | None = None
     model: str | None = None
-    seed: int | None = None
+    again: int = 0
     answer: str | None = None
     failed: tuple[str, str] | None = None
     """Code and message."""

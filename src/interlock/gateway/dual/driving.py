@@ -50,7 +50,7 @@ from interlock.policy.provenance import Evidence
 from interlock.policy.restrict import loosening
 from interlock.policy.syntax.parser import parse
 from interlock.providers.wire.halves import has_halves, mended_text, read_mended
-from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
+from interlock.providers.wire.model import Message, Request, Text, ToolCall
 
 __all__ = ["Driver", "Handed", "Work"]
 
@@ -85,7 +85,6 @@ class Work:
     """The request's own sampling, for the planner."""
     hidden: Mapping[str, str]
     """Tools that may not be called, with the reason (pinning)."""
-    usage: Usage = Usage()
     upstream_s: float = 0.0
     asked: bool = False
     """A model has answered in this request."""
@@ -195,8 +194,6 @@ class Driver:
         defaults = Request(model=model, messages=[])
         if ask.role == "pllm":
             defaults = msgspec.structs.replace(work.sampling, model=model)
-        if ask.seed is not None:
-            defaults = msgspec.structs.replace(defaults, seed=ask.seed)
         messages = [Message(role="system", parts=[Text(text=ask.system)])]
         messages += [
             Message(role=one.role, parts=[Text(text=mended_text(one.text))]) for one in ask.messages
@@ -205,12 +202,11 @@ class Driver:
         began = asyncio.get_running_loop().time()
         try:
             said = await self._roles.complete(
-                work.ctx, ask.role, messages, defaults=defaults, schema=schema
+                work.ctx, ask.role, messages, defaults=defaults, schema=schema, again=ask.again
             )
         except InterlockError as exc:
             return exc
         work.upstream_s += asyncio.get_running_loop().time() - began
-        work.usage = _sum(work.usage, said.usage)
         if ask.role == "pllm" and work.ctx.config.response_format.stream_thoughts:
             await work.reply.think(said.thoughts or said.text.partition("```")[0].strip())
         return said.text
@@ -354,14 +350,3 @@ def _entry(call: CallRequest, outcome: Outcome, our_id: str) -> Mapping[str, Any
         "line": call.line,
         "decision_id": outcome.decision_id,
     }
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cache_read=one.cache_read + other.cache_read,
-        cache_write=one.cache_write + other.cache_write,
-        reasoning=one.reasoning + other.reasoning,
-        estimated=one.estimated or other.estimated,
-    )

@@ -47,7 +47,7 @@ from interlock.gateway.finding import SessionFinder
 from interlock.gateway.ids import parse_call_id
 from interlock.gateway.ledger import Ledger, Meter
 from interlock.gateway.pinning import ToolPins
-from interlock.gateway.preparing import count_turn
+from interlock.gateway.preparing import check_turn, count_turn
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules, RulesCache
@@ -193,8 +193,9 @@ class DualLlm:
             turn = self._resumed(session.id, conversation.turn)
             for call_id, item in step.fresh.items():
                 turn.result(conversation.pending[call_id], item.text, item.is_error)
-            if not step.begins:
-                reply.begin()
+            if step.begins:
+                check_turn(session, ctx.config.fsm, ctx.head)
+            reply.begin()
             outcome = await self._drive(work, turn)
             if step.begins and isinstance(outcome, TurnFinal):
                 said = _said(outcome.answer, ctx.config)
@@ -215,7 +216,7 @@ class DualLlm:
         kept = self._finish(
             work, turn, outcome, messages=messages, step=step.name, diverged=diverged
         )
-        return reply, kept, work.usage
+        return reply, kept, ctx.spent or Usage()
 
     # beginning
 

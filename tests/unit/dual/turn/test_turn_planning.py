@@ -483,7 +483,7 @@ def test_several_plans_are_asked_for_at_once_and_one_is_selected() -> None:
 
     assert value(play.run()) == 1
     [asked] = [one for one in play.commands if isinstance(one, Ask) and len(one.asks) > 1]
-    assert [(one.model, one.seed) for one in asked.asks] == [("m1", None), ("m2", None), ("m1", 1)]
+    assert [(one.model, one.again) for one in asked.asks] == [("m1", 0), ("m2", 0), ("m1", 1)]
     assert "Program 2:" in play.told("selector")
 
 
@@ -517,7 +517,7 @@ def test_a_single_plan_goes_to_the_candidate_model() -> None:
     play = Play(given(config=config(pllm_candidate_models=("m1",))), {"pllm": [GOOD]})
     play.run()
 
-    assert [(one.model, one.seed) for one in play.questions] == [("m1", None)]
+    assert [(one.model, one.again) for one in play.questions] == [("m1", 0)]
 
 
 # Tool filter
