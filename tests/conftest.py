@@ -14,7 +14,8 @@ from psycopg import sql
 
 import interlock.gateway.policies.tables
 import interlock.gateway.tables
-import interlock.identity.tables  # noqa: F401 - they fill the shared metadata
+import interlock.identity.tables
+import interlock.limits.tables  # noqa: F401 - they fill the shared metadata
 from interlock.storage.engine import Database
 from interlock.storage.migrate import migrate
 from interlock.storage.schema import metadata

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.identity.tables as identity_tables
+import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
 from interlock.gateway.approvals import tables as approval_tables
 from interlock.gateway.approvals.service import Approvals
@@ -37,7 +38,7 @@ from interlock.storage.secrets import SecretBox
 
 __all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
 
-_TABLES = (approval_tables, gateway_tables, identity_tables, policy_tables)
+_TABLES = (approval_tables, gateway_tables, identity_tables, limit_tables, policy_tables)
 """Importing them is what fills `metadata`."""
 
 

@@ -93,8 +93,9 @@ class AnswerSink:
     _ended: bool = False
 
     def answer(self, session_id: str, body: bytes) -> None:
-        """See `Sink`. Questions from inside are always streamed."""
-        raise NotImplementedError
+        """See `Sink`. Questions from inside are always streamed: this one is not answered."""
+        self.session_id, self.opened = session_id, True
+        self._error = {"message": f"an answer of {len(body)} bytes came unstreamed"}
 
     def open(self, session_id: str) -> None:
         """See `Sink`."""

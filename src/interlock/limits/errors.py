@@ -4,7 +4,17 @@ from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 
-__all__ = ["QuotaExceededError", "RateLimitedError"]
+__all__ = [
+    "AssignmentNotFoundError",
+    "InvalidAssignmentError",
+    "InvalidProfileError",
+    "ProfileInUseError",
+    "ProfileNameTakenError",
+    "ProfileNotFoundError",
+    "QuotaExceededError",
+    "RateLimitedError",
+    "TooManyRequestsError",
+]
 
 
 class RateLimitedError(InterlockError):
@@ -31,3 +41,79 @@ class QuotaExceededError(InterlockError):
             f"the key's budget of ${limit:.2f} for {month} is spent",
             hint="ask an administrator for a larger one",
         )
+
+
+class TooManyRequestsError(InterlockError):
+    """Raised when a route limit refuses a request; `retry_after_s` says when to come again."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.RATE_LIMITED
+    code: ClassVar[str] = "rate_limit_exceeded"
+
+    def __init__(self, retry_after_s: float) -> None:
+        seconds = max(1, -(-int(retry_after_s * 1000) // 1000))
+        super().__init__(
+            f"too many requests; retry in {seconds} s",
+            retry_after_s=seconds,
+            details={"retry_after_seconds": seconds},
+        )
+
+
+class InvalidProfileError(InterlockError):
+    """A profile says something that is no limit."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UNPROCESSABLE
+    code: ClassVar[str] = "invalid_profile"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message, param=field)
+
+
+class InvalidAssignmentError(InterlockError):
+    """An assignment names no method or no path."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UNPROCESSABLE
+    code: ClassVar[str] = "invalid_assignment"
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message, param=field)
+
+
+class ProfileNotFoundError(InterlockError):
+    """No such profile."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.NOT_FOUND
+    code: ClassVar[str] = "not_found"
+
+    def __init__(self, profile_id: str) -> None:
+        super().__init__(f"limit profile `{profile_id[:64]}` does not exist")
+
+
+class AssignmentNotFoundError(InterlockError):
+    """No such assignment."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.NOT_FOUND
+    code: ClassVar[str] = "not_found"
+
+    def __init__(self, assignment_id: str) -> None:
+        super().__init__(f"limit assignment `{assignment_id[:64]}` does not exist")
+
+
+class ProfileNameTakenError(InterlockError):
+    """Another profile has that name."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "profile_name_taken"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"a limit profile named `{name[:64]}` exists already", param="name")
+
+
+class ProfileInUseError(InterlockError):
+    """The profile is assigned to a route, or built in."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "profile_in_use"
+
+    def __init__(self, name: str, *, built_in: bool) -> None:
+        why = "is built in" if built_in else "is assigned to a route"
+        super().__init__(f"limit profile `{name[:64]}` {why} and cannot be deleted")

@@ -13,18 +13,18 @@ from interlock.storage.migrate import SchemaStatus, check_schema, migrate
 from interlock.storage.schema import metadata
 
 SCRIPTS = Path(module.__file__).parent / "migrations"
-ALL = ("0001", "0002", "0003", "0004", "0005")
+ALL = tuple(sorted(one.name[1:5] for one in (SCRIPTS / "versions").glob("r*.py")))
 HEAD = ALL[-1]
 
 SECOND = '''"""A second revision."""
 import sqlalchemy as sa
 from alembic import op
 revision = "9002"
-down_revision = "0005"
+down_revision = "HEAD"
 def upgrade():
     op.create_table("second", sa.Column("id", sa.String(10), primary_key=True))
     {rest}
-'''
+'''.replace("HEAD", HEAD)
 
 
 @pytest.fixture
