@@ -152,6 +152,26 @@ async def test_every_repeat_of_a_planner_has_another_seed(
     assert sorted((one.get("seed") for one in site.asked("pllm")), key=lambda x: x or 0) == seeds
 
 
+# Plans that are not whole
+
+
+async def test_half_a_plan_is_not_run(site: Site) -> None:
+    whole = "\n".join(["# of many words", *(f"send(body='{n}')" for n in range(40))])
+    asked = site.talk({"fsm": {"max_pllm_steps": 2}}, tools={"send": lambda body: "sent"})
+    asked.body["max_tokens"] = 60
+
+    found = await asked.run(plan(whole))
+
+    assert found["error"] == {
+        "code": "planner_error",
+        "message": "the planner's answer was cut off at its token limit",
+    }
+    assert asked.ran == []
+    first, second = site.asked("pllm")
+    assert len(second["messages"]) == len(first["messages"]) + 2
+    assert "cut off at its token limit" in second["messages"][-1]["content"]
+
+
 # Usage
 
 

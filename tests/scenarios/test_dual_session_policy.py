@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.support.dual_talk import DualTalk, plan, policy
+from tests.support.dual_talk import DualTalk, Tools, plan, policy
 from tests.support.gateway import Gateway, running_gateway
 
 pytestmark = pytest.mark.anyio
@@ -34,7 +34,7 @@ async def gateway(
 
 
 def talk(gateway: Gateway) -> DualTalk:
-    tools = {"get_doc": lambda: "numbers", "send": lambda body: "sent"}
+    tools: Tools = {"get_doc": lambda: "numbers", "send": lambda body: "sent"}
     headers = {**policy(POLICY), "x-config": CONFIG}
     return DualTalk(http=gateway.http, key=gateway.key, tools=tools, headers=headers)
 

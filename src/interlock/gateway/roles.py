@@ -30,6 +30,7 @@ from interlock.providers.wire.model import (
     Reasoning,
     Request,
     Response,
+    StopReason,
     Text,
     Thinking,
     Usage,
@@ -61,6 +62,8 @@ class Said(Struct, frozen=True, kw_only=True):
     thoughts: str = ""
     """Readable reasoning, where the provider gives any."""
     usage: Usage
+    cut: bool = False
+    """The answer ends where its token limit was reached."""
 
 
 class Roles:
@@ -181,6 +184,7 @@ class Roles:
             text="".join(part.text for part in answer.parts if isinstance(part, Text)),
             thoughts="".join(part.text for part in answer.parts if isinstance(part, Thinking)),
             usage=usage,
+            cut=answer.stop is StopReason.LENGTH,
         )
 
     async def tag(

@@ -2,7 +2,7 @@
 
 | command | events |
 |---|---|
-| `Ask` | `answered(no, text)` or `ask_failed(no, code, message)` for each question |
+| `Ask` | `answered(no, text, cut)` or `ask_failed(no, code, message)` for each question |
 | `Decide` | `allowed(no, entry)`, `denied(no, message, ...)` for each call |
 | `Suspend` | `result(no, text, is_error)` for each call, in any order, perhaps days later |
 | `Label` | `labelled(no, labels)` |

@@ -185,9 +185,15 @@ class Phases:
 
     def _planned(self, asked: list[Pending]) -> None:
         state = self._state
-        replies = [one.answer for one in asked if one.answer is not None]
-        if not replies:
+        answers = [(one.answer, one.cut) for one in asked if one.answer is not None]
+        if not answers:
             self._upstream_failed(asked[0])
+            return
+        replies = [answer for answer, cut in answers if not cut]
+        if not replies:
+            attempts.begin_step(state, planning.read_reply(answers[0][0]).shown, None)
+            attempts.cut_off(state, self._kept())
+            self._after_failure()
             return
         usable = list(dict.fromkeys(one for one in replies if self._compiles(one)))
         if len(usable) > 1:

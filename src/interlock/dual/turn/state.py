@@ -71,6 +71,8 @@ class Pending(Struct, kw_only=True):
     model: str | None = None
     again: int = 0
     answer: str | None = None
+    cut: bool = False
+    """The answer is not whole."""
     failed: tuple[str, str] | None = None
     """Code and message."""
     call: int | None = None

@@ -38,7 +38,7 @@ from interlock.gateway.dual.replies import Reply
 from interlock.gateway.dual.state import Conversation
 from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
-from interlock.gateway.roles import Roles
+from interlock.gateway.roles import Roles, Said
 from interlock.gateway.rules import PLANNER_SOURCE, Rules
 from interlock.gateway.session import LiveSession
 from interlock.kernel.errors import InterlockError
@@ -184,10 +184,10 @@ class Driver:
                 _log.warning("the %s could not be asked: %s", ask.role, said.error_code)
                 turn.ask_failed(ask.no, said.error_code, said.message)
             else:
-                turn.answered(ask.no, said)
+                turn.answered(ask.no, said.text, cut=said.cut)
         work.asked = True
 
-    async def _question(self, work: Work, ask: Question) -> str | InterlockError:
+    async def _question(self, work: Work, ask: Question) -> Said | InterlockError:
         """The model's answer, or why there is none."""
         planner, quarantined = work.models
         model = ask.model or (planner if ask.role in _PLANNING else quarantined)
@@ -209,7 +209,7 @@ class Driver:
         work.upstream_s += asyncio.get_running_loop().time() - began
         if ask.role == "pllm" and work.ctx.config.response_format.stream_thoughts:
             await work.reply.think(said.thoughts or said.text.partition("```")[0].strip())
-        return said.text
+        return said
 
     # calls
 

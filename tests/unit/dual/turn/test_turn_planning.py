@@ -18,6 +18,7 @@ from interlock.dual.turn import (
     Prompts,
     ReviewPrompt,
     ToolFilterPrompt,
+    Turn,
 )
 from interlock.kernel.roles import role_of
 
@@ -511,6 +512,20 @@ def test_only_different_plans_that_compile_are_candidates(plans: list[Any]) -> N
 
     assert value(play.run()) == 97
     assert play.asked("selector") == []
+
+
+def test_a_plan_that_was_cut_off_is_no_candidate() -> None:
+    turn = Turn.begin(given(config=config(n_pllm_plans=2)))
+    asked = turn.next()
+    assert isinstance(asked, Ask)
+
+    turn.answered(asked.asks[0].no, fenced("final_return_value = 1"), cut=True)
+    turn.answered(asked.asks[1].no, fenced("final_return_value = 2"))
+
+    ended = turn.next()
+    assert isinstance(ended, Final)
+    assert ended.answer.value is not None
+    assert ended.answer.value.value == 2
 
 
 def test_a_single_plan_goes_to_the_candidate_model() -> None:
