@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from interlock.dual.prompts import LATEST, system_prompt
 from interlock.gateway.context import CallContext
 from interlock.gateway.ledger import Ledger, Meter, added, estimate_tokens
 from interlock.gateway.scopes import permitted
 from interlock.kernel.errors import InterlockError
-from interlock.kernel.roles import ModelRole, role_line
+from interlock.kernel.roles import ModelRole
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.errors import MalformedAnswerError
@@ -217,10 +218,7 @@ class Roles:
             "required": ["tools"],
             "additionalProperties": False,
         }
-        system = role_line("tllm") + (
-            "You choose tools for another assistant. Answer with the names of all tools that "
-            "could help with the request, as JSON, and nothing else."
-        )
+        system = system_prompt("tllm", flavor="universal", version=LATEST)
         listing = "\n".join(f"- {name}: {about[:200]}" for name, about in tools)
         try:
             answer = await self.ask(
