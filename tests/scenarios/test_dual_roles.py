@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.support.demo_server import demo_server
-from tests.support.dual_talk import DualTalk, function, plan
+from tests.support.dual_talk import DualTalk, Tools, function, plan
 from tests.support.gateway import Gateway, running_gateway
 from tests.support.role_faults import RoleFaults
 
@@ -170,6 +170,21 @@ async def test_half_a_plan_is_not_run(site: Site) -> None:
     first, second = site.asked("pllm")
     assert len(second["messages"]) == len(first["messages"]) + 2
     assert "cut off at its token limit" in second["messages"][-1]["content"]
+
+
+async def test_half_a_generated_policy_is_dropped(site: Site) -> None:
+    asking = "\n".join(["Never call send.", plan("final_return_value = send(body='x')")])
+    tools: Tools = {"send": lambda body: "sent"}
+    generated = {"x-policy": json.dumps({"auto_gen": True})}
+    short = {"llm": {"policy_llm": {"max_completion_tokens": 30}}}
+
+    obeyed = await site.talk({}, tools=tools, headers=generated).run(asking)
+    cut = await site.talk(short, tools=tools, headers=generated).run(asking)
+
+    assert obeyed["error"]["code"] == "policy_violation"
+    assert cut["final_return_value"]["value"] == "sent"
+    assert len(site.asked("policy_llm")) == 1 + 4
+    assert "cut off at its token limit" in site.upstream.asked[-2][1]
 
 
 # Usage

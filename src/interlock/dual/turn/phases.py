@@ -179,7 +179,8 @@ class Phases:
         if question.failed is not None or self._writer is None:
             self._upstream_failed(question)
             return
-        self._state.questions = self._policy_step(self._writer.answered(question.answer or ""))
+        step = self._writer.answered(question.answer or "", cut=question.cut)
+        self._state.questions = self._policy_step(step)
 
     # Planning
 
