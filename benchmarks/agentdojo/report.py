@@ -258,8 +258,9 @@ def _latency(found: Record) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"Measured {machine['date']} on {machine['cpu']}, {machine['cores']} cores, with other "
-        "programs at work: compare the two ways, not with other machines."
+        f"Measured {machine['date']} on {machine['cpu']}, {machine['cores']} cores, at "
+        f"a load average of {machine['load_average']:.1f}: compare the two ways, which met the "
+        "same load. CPU time says more than wall time where other programs were at work."
     )
     yield ""
     yield from _header(
@@ -280,7 +281,7 @@ def _latency(found: Record) -> Iterator[str]:
         f"{found['cpu_ms']['factor_of_sums']:.2f} x CPU. Tokens in `usage`, as the demo model "
         f"counts: {tokens['single']:,} single, {tokens['dual']:,} dual "
         f"({tokens['dual'] / tokens['single']:.2f} x). CaMeL reports 2.8 x the tokens, with a real "
-        "model that writes its plans in several attempts."
+        "model as the planner."
     )
     if found["unlike"]:
         yield ""
