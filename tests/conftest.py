@@ -14,6 +14,7 @@ from psycopg import sql
 
 import interlock.gateway.policies.tables
 import interlock.gateway.tables
+import interlock.idempotency.tables
 import interlock.identity.tables
 import interlock.limits.tables  # noqa: F401 - they fill the shared metadata
 from interlock.storage.engine import Database

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
+import interlock.idempotency.tables as idempotency_tables
 import interlock.identity.tables as identity_tables
 import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
@@ -38,7 +39,14 @@ from interlock.storage.secrets import SecretBox
 
 __all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
 
-_TABLES = (approval_tables, gateway_tables, identity_tables, limit_tables, policy_tables)
+_TABLES = (
+    approval_tables,
+    gateway_tables,
+    idempotency_tables,
+    identity_tables,
+    limit_tables,
+    policy_tables,
+)
 """Importing them is what fills `metadata`."""
 
 
@@ -138,7 +146,13 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         bindings=Bindings(database, audit, clock, files=files),
         activations=Activations(database, audit, clock, replays, files=files),
         replays=replays,
-        approvals=Approvals(database, audit, clock, wait_s=settings.gateway.approval_wait_s),
+        approvals=Approvals(
+            database,
+            audit,
+            clock,
+            wait_s=settings.gateway.approval_wait_s,
+            own=settings.gateway.approval_self == "allow",
+        ),
         recorder=BatchRecorder(
             database, spool_dir=settings.data / "spool", settings=settings.recorder
         ),
