@@ -145,16 +145,16 @@ async def test_an_unsafe_request_needs_the_csrf_value_in_header_and_cookie(
 async def test_other_origins_neither_sign_in_nor_change_anything(
     database: Database, headers: dict[str, str], status: int
 ) -> None:
-    async with people_site(database, allowed_origins=["https://app.example"]) as site:
-        async with site.browser() as client:
-            csrf = await signed_in(site, client)
-            for path, body in (("/api/changing", None), ("/api/auth/login", LOGIN)):
-                answer = await client.post(
-                    path, json=body, headers={"x-csrf-token": csrf, **headers}
-                )
-                assert answer.status_code == status
-                if status == 403:
-                    assert answer.json()["code"] == "origin_forbidden"
+    async with (
+        people_site(database, allowed_origins=["https://app.example"]) as site,
+        site.browser() as client,
+    ):
+        csrf = await signed_in(site, client)
+        for path, body in (("/api/changing", None), ("/api/auth/login", LOGIN)):
+            answer = await client.post(path, json=body, headers={"x-csrf-token": csrf, **headers})
+            assert answer.status_code == status
+            if status == 403:
+                assert answer.json()["code"] == "origin_forbidden"
 
 
 async def test_a_planted_session_is_not_the_one_after_signing_in(site: PeopleSite) -> None:
@@ -228,15 +228,17 @@ async def test_a_changed_role_rotates_with_the_next_request(site: PeopleSite) ->
 
 
 async def test_a_suspicious_session_is_told_to_refresh(database: Database) -> None:
-    async with people_site(database, auth={"suspicious_check": True}) as site:
-        async with site.browser() as client:
-            await signed_in(site, client)
-            client.headers["user-agent"] = "another browser"
-            answer = await client.get("/api/auth/me")
-            assert answer.json()["code"] == "session_suspicious"
-            assert answer.headers["www-authenticate"] == "refresh"
-            assert (await client.post("/api/auth/refresh")).status_code == 200
-            assert (await client.get("/api/auth/me")).status_code == 200
+    async with (
+        people_site(database, auth={"suspicious_check": True}) as site,
+        site.browser() as client,
+    ):
+        await signed_in(site, client)
+        client.headers["user-agent"] = "another browser"
+        answer = await client.get("/api/auth/me")
+        assert answer.json()["code"] == "session_suspicious"
+        assert answer.headers["www-authenticate"] == "refresh"
+        assert (await client.post("/api/auth/refresh")).status_code == 200
+        assert (await client.get("/api/auth/me")).status_code == 200
 
 
 async def test_own_sessions_are_listed_and_ended_and_a_new_password_ends_the_others(
@@ -275,12 +277,14 @@ async def test_own_sessions_are_listed_and_ended_and_a_new_password_ends_the_oth
 async def test_only_trusted_proxies_say_what_address_a_client_has(
     database: Database, peer: str, headers: dict[str, str], address: str
 ) -> None:
-    async with people_site(database, trusted_proxies=["10.0.0.0/8"]) as site:
-        async with site.browser(peer) as client:
-            await client.post("/api/setup", json=SETUP)
-            await client.post("/api/auth/login", json=LOGIN, headers=headers)
-            (one,) = (await client.get("/api/account/sessions")).json()["sessions"]
-            assert one["ip"] == address
+    async with (
+        people_site(database, trusted_proxies=["10.0.0.0/8"]) as site,
+        site.browser(peer) as client,
+    ):
+        await client.post("/api/setup", json=SETUP)
+        await client.post("/api/auth/login", json=LOGIN, headers=headers)
+        (one,) = (await client.get("/api/account/sessions")).json()["sessions"]
+        assert one["ip"] == address
 
 
 async def test_a_crowd_at_one_address_is_told_to_wait(site: PeopleSite) -> None:
