@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TypedDict
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -36,6 +36,7 @@ from interlock.gateway.generation import PolicyGeneration
 from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
+from interlock.gateway.parts import Parts
 from interlock.gateway.pinning import StoredPins
 from interlock.gateway.policies.bound import StoredPolicies
 from interlock.gateway.policies.request_texts import RequestTexts
@@ -53,6 +54,7 @@ from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
+from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import Caller, PolicySource, Presets
@@ -187,21 +189,6 @@ class Application:
                 _log.warning("old records were not removed: %s", exc.message)
 
 
-class _Parts(TypedDict):
-    """What both ways of execution are made of: there is one of each."""
-
-    sessions: Sessions
-    rules: RulesCache
-    decider: Decider
-    upstreams: Upstreams
-    ledger: Ledger
-    pins: StoredPins
-    responses: ResponseStore
-    roles: Roles
-    clock: Clock
-    status_of: Callable[[InterlockError], int]
-
-
 class _SpanTracer:
     """Makes one span per request for the hot path."""
 
@@ -266,10 +253,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         shared=settings.gateway.shared_sessions,
     )
     annotations = Annotations(database, clock, sessions)
-    parts: _Parts = {
-        "sessions": sessions,
-        "rules": RulesCache(policies),
-        "decider": Decider(
+    parts = Parts(
+        sessions=sessions,
+        rules=RulesCache(policies),
+        decider=Decider(
             recorder=recorder,
             clock=clock,
             roles=roles,
@@ -279,20 +266,20 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
             approvals=store.approvals,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
-        "upstreams": upstreams,
-        "ledger": ledger,
-        "pins": StoredPins(store.pins, clock),
-        "responses": responses,
-        "roles": roles,
-        "clock": clock,
-        "status_of": status_of,
-    }
-    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s, turn_bytes=settings.gateway.turn_bytes)
+        upstreams=upstreams,
+        ledger=ledger,
+        pins=StoredPins(store.pins, clock),
+        responses=responses,
+        roles=roles,
+        clock=clock,
+        status_of=status_of,
+    )
+    dual = DualLlm(parts, turn_s=settings.gateway.turn_s, turn_bytes=settings.gateway.turn_bytes)
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
     configs = ConfigCache()
-    execution = Execution(SingleLlm(**parts), dual)
+    execution = Execution(SingleLlm(parts), dual)
 
     def config_of(key: KeyInfo) -> SessionConfig:
         return configs.get(key.id, key.config_version, "chat", b"", b"", b"", key.base_config)
@@ -311,8 +298,8 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     door = Door(
         executor=execution,
         sessions=sessions,
-        rules=parts["rules"],
-        decider=parts["decider"],
+        rules=parts.rules,
+        decider=parts.decider,
         limits=limits,
         config_of=config_of,
         default_provider=lambda: default_provider("chat", False),
@@ -429,16 +416,24 @@ def _compile_problems(code: str, language: str) -> list[str]:
     return []
 
 
+def application_alone(settings: AppSettings) -> bool:
+    """Whether no other server may work on the same store: SQLite has one writer."""
+    return settings.database_url.startswith("sqlite")
+
+
 async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult], None]) -> None:
     """Serves until a signal stops it; `ready` gets the base URL when the port is open.
 
     Raises:
         ListenError: the port is taken; nothing was made then.
+        DataInUseError: another server has the data directory.
     """
     with ExitStack() as held:
         listening = open_sockets(settings.server.host, settings.server.port)
         for one in listening:
             held.enter_context(one)
+        if application_alone(settings):
+            held.enter_context(hold(settings.data))
         application = build(settings)
         async with application.running() as made:
             server = make_server(application)

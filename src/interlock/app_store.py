@@ -34,13 +34,14 @@ from interlock.identity.keys import KeyService
 from interlock.identity.login.service import LoginSessions
 from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
+from interlock.ops.backup import Backup
 from interlock.policy.model import PolicySource
 from interlock.storage.engine import Database
 from interlock.storage.migrate import SchemaStatus, check_schema, migrate
 from interlock.storage.schema import metadata
 from interlock.storage.secrets import SecretBox
 
-__all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
+__all__ = ["Store", "backup_parts", "check_store", "migrate_store", "open_database", "open_store"]
 
 _TABLES = (
     approval_tables,
@@ -117,6 +118,22 @@ def migrate_store(settings: AppSettings, *, retry: bool = False) -> tuple[str, .
 def check_store(settings: AppSettings) -> SchemaStatus:
     """Where the schema stands; changes nothing. Blocks."""
     return check_schema(open_database(settings), metadata)
+
+
+def backup_parts(settings: AppSettings) -> Backup:
+    """What a backup is made of, or restored into; the schema must be there.
+
+    Raises:
+        SecretKeyError: the master key cannot be used.
+    """
+    secrets = SecretBox.load(settings.data, _clear(settings.bootstrap.secret_key))
+    return Backup(
+        database=open_database(settings),
+        metadata=metadata,
+        data=settings.data,
+        revision=check_store(settings).head,
+        key_id=secrets.key_id,
+    )
 
 
 def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
