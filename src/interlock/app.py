@@ -72,6 +72,7 @@ from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
 from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
 from interlock.tools.running import ToolRunner
+from interlock.web.credentials import Credentials
 from interlock.web.hot import HttpLimits, hot_protocol, sweep
 from interlock.web.listening import open_sockets
 
@@ -155,6 +156,19 @@ class Application:
             return {"store": "unreachable"}
         return {"store": "ok"}
 
+    def credentials(self) -> Credentials:
+        """What turns credentials of requests into contexts, for every surface people use."""
+        server = self.store.settings.server
+        return Credentials(
+            self.store.logins,
+            self.store.callers,
+            self.store.keys,
+            security=self.store.settings.security,
+            public_base_url=server.public_base_url,
+            allowed_origins=server.cors.allowed_origins,
+            trusted_proxies=server.trusted_proxies,
+        )
+
     async def _housekeeping(self) -> None:
         """Removes what was kept long enough, a little at a time."""
         kept = self.store.settings.gateway
@@ -170,6 +184,7 @@ class Application:
                 await self.request_texts.purge(before=oldest)
                 await self.annotations.purge(before=oldest)
                 await self.store.approvals.purge(before=oldest)
+                await self.store.logins.purge()
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
 
@@ -483,6 +498,8 @@ def make_server(application: Application) -> GatewayServer:
         "lifespan": "off",
         "access_log": False,
         "log_config": None,
+        # Who may say what address a client has is decided in `web.credentials`.
+        "proxy_headers": False,
         "server_header": False,
         "backlog": 4096,
         "timeout_keep_alive": int(settings.server.idle_s),

@@ -29,7 +29,10 @@ from interlock.gateway.rules import FilePolicies
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.bootstrap import Bootstrap, BootstrapResult
+from interlock.identity.callers import Callers
 from interlock.identity.keys import KeyService
+from interlock.identity.login.service import LoginSessions
+from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.ops.backup import Backup
 from interlock.policy.model import PolicySource
@@ -62,6 +65,9 @@ class Store:
     keys: KeyService
     """Run `keys.run()` in a task group as long as requests are served."""
     admin: IdentityAdmin
+    people: People
+    logins: LoginSessions
+    callers: Callers
     bootstrap: Bootstrap
     history: History
     pins: ToolPinRepository
@@ -81,6 +87,7 @@ class Store:
             admin_email=given.admin_email,
             admin_password=_clear(given.admin_password),
             key=_clear(given.bootstrap_key),
+            make_admin=not self.settings.auth.setup,
         )
 
     async def close(self) -> None:
@@ -155,6 +162,9 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         audit=audit,
         keys=keys,
         admin=admin,
+        people=People(database, admin, audit, clock, keys=keys),
+        logins=LoginSessions(database, clock, settings=settings.session, auth=settings.auth),
+        callers=Callers(database),
         bootstrap=Bootstrap(database, secrets, admin, audit, keys=keys),
         history=history,
         pins=ToolPinRepository(database),

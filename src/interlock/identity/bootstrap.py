@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from interlock.identity import passwords
-from interlock.identity.admin import IdentityAdmin, check_email
+from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.errors import InvalidIdentityError
 from interlock.identity.keys import KeyService
 from interlock.identity.model import Actor, KeySpec
+from interlock.identity.naming import check_email
 from interlock.identity.repository import IdentityRepository
 from interlock.identity.tokens import BOOTSTRAP_MINIMUM, digest, new_token, shown_prefix
 from interlock.storage.engine import Database
@@ -66,10 +67,12 @@ class Bootstrap:
         admin_email: str | None = None,
         admin_password: str | None = None,
         key: str | None = None,
+        make_admin: bool = True,
     ) -> BootstrapResult:
         """Checks the master key; makes what is missing; puts the configured `key` in place.
 
-        `admin_email` and `admin_password` matter only while there are no users. A `key`
+        `admin_email` and `admin_password` matter only while there are no users; without
+        `make_admin` the first one is left to `People.setup`. A `key`
         other than last time replaces that one. Safe from several processes at once.
 
         Raises:
@@ -83,7 +86,7 @@ class Bootstrap:
             )
         email = check_email(admin_email or _DEFAULT_EMAIL)
         async with self._database.read() as connection:
-            empty = await IdentityRepository(connection).user_count() == 0
+            empty = make_admin and await IdentityRepository(connection).user_count() == 0
         password = admin_password or passwords.new_password()
         # Hashing is slow and needs no transaction; it is done before the lock is taken.
         hashed = await passwords.hash_password(password) if empty else None
@@ -100,7 +103,7 @@ class Bootstrap:
                     email=email,
                     name="Administrator",
                     password_hash=hashed,
-                    server_admin=True,
+                    global_role="admin",
                 )
                 await self._store_key(repository, token, user.id, configured=key is not None)
                 made = BootstrapResult(

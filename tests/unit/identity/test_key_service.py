@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
@@ -65,7 +66,7 @@ class World:
 
     async def new_key(self, label: str = "test", **spec: Any) -> str:
         with contextlib.suppress(Exception):
-            await self.admin.create_user("ann@example.com", ACTOR, server_admin=True)
+            await self.admin.create_user("ann@example.com", ACTOR, global_role="admin")
         return (await self.admin.create_key(KeySpec(label=label, **spec), ACTOR)).token
 
     async def refreshed(self) -> None:
@@ -125,7 +126,7 @@ async def test_a_new_key_is_found_with_everything_stored_with_it(database: Datab
 
 async def test_groups_and_roles_are_those_of_the_account_of_the_key(database: Database) -> None:
     world = World(database)
-    await world.admin.create_user("ann@example.com", ACTOR, server_admin=True)
+    await world.admin.create_user("ann@example.com", ACTOR, global_role="admin")
     await world.admin.create_user("bob@example.com", ACTOR)
     team = await world.admin.create_organization("Team", "ann@example.com", ACTOR)
     await world.admin.add_member(team.id, "bob@example.com", "member", ACTOR)
@@ -497,3 +498,22 @@ async def test_a_label_that_fits_two_keys_is_not_guessed(database: Database) -> 
         await world.admin.revoke_key("twin", ACTOR)
     with pytest.raises(KeyNotFoundError):
         await world.admin.revoke_key("nobody", ACTOR)
+
+
+async def test_credentials_sealed_under_a_former_id_of_their_key_still_open(
+    database: Database,
+) -> None:
+    world = World(database)
+    token = await world.new_key(provider_credentials={"openai": "sk-theirs"})
+    (view,) = await world.admin.keys()
+    async with database.transaction() as connection:
+        await connection.execute(
+            text("UPDATE gateway_keys SET id = 'another', sealed_for = :former"),
+            {"former": view.id},
+        )
+
+    async with world.serving():
+        info = await world.keys.lookup(token)
+
+    assert info.id == "another"
+    assert info.provider_credentials == {"openai": "sk-theirs"}
