@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+import interlock.events.tables as event_tables
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.idempotency.tables as idempotency_tables
@@ -45,6 +46,7 @@ __all__ = ["Store", "backup_parts", "check_store", "migrate_store", "open_databa
 
 _TABLES = (
     approval_tables,
+    event_tables,
     gateway_tables,
     idempotency_tables,
     identity_tables,
