@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+import interlock.conversations.tables as conversation_tables
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.identity.tables as identity_tables
@@ -38,7 +39,14 @@ from interlock.storage.secrets import SecretBox
 
 __all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
 
-_TABLES = (approval_tables, gateway_tables, identity_tables, limit_tables, policy_tables)
+_TABLES = (
+    approval_tables,
+    conversation_tables,
+    gateway_tables,
+    identity_tables,
+    limit_tables,
+    policy_tables,
+)
 """Importing them is what fills `metadata`."""
 
 

@@ -1,0 +1,186 @@
+"""What conversations need from elsewhere, as protocols; `app.py` passes the real ones in."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from interlock.conversations.model import Agent, Conversation, Message, Person
+from interlock.events.model import Event, NewEvent
+from interlock.identity.context import Context
+
+__all__ = [
+    "Agents",
+    "Ask",
+    "CancelOutcome",
+    "Directory",
+    "Log",
+    "NoReplies",
+    "PostingLimit",
+    "Replies",
+    "Subscription",
+    "Trigger",
+]
+
+
+class Subscription(Protocol):
+    """Events as they are committed, for one reader."""
+
+    def add(self, stream: str) -> None:
+        """Also hear this stream."""
+
+    def drop(self, stream: str) -> None:
+        """Hear this stream no longer."""
+
+    def __aiter__(self) -> AsyncIterator[Event]:
+        """Events in the order of their numbers; ends when the subscription does."""
+        ...
+
+    def close(self) -> None:
+        """Stops hearing; iteration ends."""
+
+
+class Log(Protocol):
+    """The event log as conversations use it."""
+
+    async def append(
+        self, connection: AsyncConnection, stream: str, events: Sequence[NewEvent]
+    ) -> list[Event]:
+        """Writes events in the caller's transaction; told after its commit."""
+        ...
+
+    def subscribe(self, *, capacity: int, wanted: Collection[str]) -> Subscription:
+        """Starts to hear streams, at once."""
+        ...
+
+    async def read(
+        self,
+        streams: Collection[str] | None,
+        *,
+        after_seq: int | None,
+        after_ms: int | None,
+        limit: int,
+    ) -> list[Event]:
+        """Events behind a place in the log, in order."""
+        ...
+
+    async def position(self, stream: str, public_id: str) -> int | None:
+        """The number of a public id; None when it is not in the log."""
+        ...
+
+    async def last(self, stream: str) -> Event | None:
+        """The newest event of a stream."""
+        ...
+
+
+class Directory(Protocol):
+    """People of the server, as members may see them."""
+
+    async def people(
+        self, connection: AsyncConnection, user_ids: Collection[str]
+    ) -> Mapping[str, Person]:
+        """Those of the ids that are enabled people."""
+        ...
+
+    async def named(
+        self, connection: AsyncConnection, usernames: Collection[str]
+    ) -> Mapping[str, Person]:
+        """Enabled people by lower-case username."""
+        ...
+
+    async def search(
+        self,
+        connection: AsyncConnection,
+        words: str,
+        *,
+        among: Collection[str] | None,
+        limit: int,
+    ) -> list[Person]:
+        """Enabled people whose username or name contains `words`, sorted by username."""
+        ...
+
+
+class Agents(Protocol):
+    """Agents a person may use."""
+
+    async def usable(self, ctx: Context) -> Sequence[Agent]:
+        """Every agent this caller may mention, sorted by handle."""
+        ...
+
+    async def known(self, agent_ids: Collection[str]) -> Mapping[str, Agent]:
+        """Agents by id, also those that are switched off now."""
+        ...
+
+
+class PostingLimit(Protocol):
+    """How fast one person may post in one conversation."""
+
+    async def admit(self, user_id: str, conversation_id: str) -> None:
+        """Counts one message. Raises PostingTooFastError."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a caller asks of the agents that answer a message."""
+
+    model: str | None = None
+    agent: str | None = None
+    """Handle or id of the agent to answer."""
+    system: str | None = None
+    tools: Literal["auto", "none"] | tuple[str, ...] = "auto"
+    retrieval: Mapping[str, Any] = field(default_factory=dict)
+    reasoning: Mapping[str, Any] = field(default_factory=dict)
+    temperature: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A message that agents answer."""
+
+    ctx: Context
+    """Who asked: replies run with their rights."""
+    conversation: Conversation
+    message: Message
+    agents: tuple[Agent, ...]
+    ask: Ask
+
+
+CancelOutcome = Literal["cancelled", "timed_out", "completed", "not_tracked"]
+
+
+class Replies(Protocol):
+    """Makes agents answer."""
+
+    async def accept(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
+        """Takes on the replies, in the posting transaction; ids of their messages in order."""
+        ...
+
+    async def cancel(self, message_id: str) -> CancelOutcome:
+        """Stops a reply."""
+        ...
+
+    async def regenerate(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
+        """Takes on another reply to the message that was answered before."""
+        ...
+
+
+class NoReplies:
+    """Nobody answers: for servers without a model, and until one is wired."""
+
+    async def accept(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
+        """Takes nothing on."""
+        del connection, trigger
+        return []
+
+    async def cancel(self, message_id: str) -> CancelOutcome:
+        """There is nothing to stop."""
+        del message_id
+        return "not_tracked"
+
+    async def regenerate(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
+        """Takes nothing on."""
+        del connection, trigger
+        return []

@@ -1,0 +1,1 @@
+"""Owns the append-only log of events: written with the change, read by id, fanned out."""
