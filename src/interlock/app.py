@@ -46,6 +46,7 @@ from interlock.gateway.rules import FilePolicies, RulesCache
 from interlock.gateway.session import Sessions
 from interlock.gateway.sidecalls import SideCalls
 from interlock.gateway.single import SingleLlm
+from interlock.gateway.toolbox import Toolbox
 from interlock.gateway.traffic import TrafficCounter
 from interlock.identity.bootstrap import BootstrapResult
 from interlock.identity.model import KeyInfo
@@ -68,6 +69,7 @@ from interlock.surfaces.control.routes import ControlRoutes
 from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
 from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
+from interlock.tools.running import ToolRunner
 from interlock.web.hot import HttpLimits, hot_protocol, sweep
 from interlock.web.listening import open_sockets
 
@@ -107,6 +109,8 @@ class Application:
     annotations: Annotations
     dual: DualLlm
     door: Door
+    toolbox: Toolbox
+    tools: ToolRunner
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -136,6 +140,7 @@ class Application:
             self.upstreams.close()
             self.guards.close()
             self.dual.close()
+            self.tools.close()
             await self.store.close()
             self.tracer.close()
 
@@ -288,6 +293,16 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         allowed_origins=frozenset(settings.server.allowed_origins),
         refused=traffic.refused,
     )
+    door = Door(
+        executor=execution,
+        sessions=sessions,
+        rules=parts["rules"],
+        decider=parts["decider"],
+        limits=limits,
+        config_of=config_of,
+        default_provider=lambda: default_provider("chat", False),
+    )
+    tools = ToolRunner()
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
     application = Application(
         store=store,
@@ -302,15 +317,9 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         guards=guards,
         annotations=annotations,
         dual=dual,
-        door=Door(
-            executor=execution,
-            sessions=sessions,
-            rules=parts["rules"],
-            decider=parts["decider"],
-            limits=limits,
-            config_of=config_of,
-            default_provider=lambda: default_provider("chat", False),
-        ),
+        door=door,
+        toolbox=Toolbox(door, tools),
+        tools=tools,
     )
     control = ControlRoutes(
         router=router,

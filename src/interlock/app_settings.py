@@ -16,6 +16,7 @@ from typing import Any, ClassVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from interlock.events.settings import EventSettings
 from interlock.gateway.recorder import RecorderSettings
 from interlock.gateway.settings import GatewaySettings
 from interlock.gateway.shipped import SHIPPED
@@ -103,6 +104,7 @@ class AppSettings(BaseModel):
     recorder: RecorderSettings = RecorderSettings()
     keys: KeyCacheSettings = KeyCacheSettings()
     limits: LimitSettings = LimitSettings()
+    events: EventSettings = EventSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     upstreams: UpstreamSettings = UpstreamSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
@@ -149,6 +151,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "recorder": RecorderSettings,
     "keys": KeyCacheSettings,
     "limits": LimitSettings,
+    "events": EventSettings,
     "telemetry": TelemetrySettings,
 }
 """Tables of the settings file, besides those of the upstreams."""
@@ -158,6 +161,7 @@ _SHORT = {
     "HOST": "server.host",
     "PORT": "server.port",
     "DATABASE_URL": "store.database_url",
+    "REDIS_URL": "store.redis_url",
     "LOG_LEVEL": "telemetry.log_level",
     "LOG_FORMAT": "telemetry.log_format",
     "DATA": "data",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 
 import interlock.conversations.tables as conversation_tables
+import interlock.events.tables as event_tables
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.identity.tables as identity_tables
@@ -42,6 +43,7 @@ __all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store
 _TABLES = (
     approval_tables,
     conversation_tables,
+    event_tables,
     gateway_tables,
     identity_tables,
     limit_tables,

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["Event", "NewEvent"]
+__all__ = ["EVERYBODY", "Event", "NewEvent"]
+
+EVERYBODY: Final = "*"
+"""As a reader: one inside the server, that gets what is meant for anybody."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,10 +29,13 @@ class Event:
     """Something that was told."""
 
     seq: int
+    """Global, without holes, in the order of commits."""
     stream: str
     id: str
+    """Public id, unique in its stream."""
     type: str
     payload: Mapping[str, Any]
     audience: str | None
     at_ms: int
+    """Unix milliseconds, strictly increasing in its stream."""
     key: str | None

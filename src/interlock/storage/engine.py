@@ -10,7 +10,8 @@ Refuses in-memory SQLite: several connections must see one database.
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,11 +24,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from interlock.storage.errors import StoreDamagedError, StoreUnavailable, StoreUrlError
 
-__all__ = ["Database", "Dialect", "in_time", "unreachable"]
+__all__ = ["Database", "Dialect", "after_commit", "after_rollback", "in_time", "unreachable"]
 
 Dialect = Literal["sqlite", "postgresql"]
 
 _WRITE = "interlock_write"
+_FOLLOWING = "interlock_following"
 _BUSY_TIMEOUT_MS = 5000
 _SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -36,6 +38,14 @@ _SQLITE_PRAGMAS = (
     f"PRAGMA busy_timeout={_BUSY_TIMEOUT_MS}",
     "PRAGMA temp_store=MEMORY",
 )
+
+
+@dataclass(slots=True)
+class _Following:
+    """What is to be called when a transaction has ended."""
+
+    committed: list[Callable[[], None]] = field(default_factory=list)
+    rolled_back: list[Callable[[], None]] = field(default_factory=list)
 
 
 class Database:
@@ -69,11 +79,26 @@ class Database:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A unit of work: committed when the block ends, rolled back when it raises.
 
+        `after_commit` and `after_rollback` add what follows it. A commit whose answer is
+        lost counts as rolled back.
+
         Raises:
             StoreUnavailable: the store cannot be reached.
         """
-        async with self._connect(write=True) as connection, connection.begin():
-            yield connection
+        following = _Following()
+        committed = False
+        try:
+            async with self._connect(write=True) as connection:
+                await connection.execution_options(**{_FOLLOWING: following})
+                async with connection.begin():
+                    yield connection
+                committed = True
+                for callback in following.committed:
+                    callback()
+        finally:
+            if not committed:
+                for callback in following.rolled_back:
+                    callback()
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -191,6 +216,24 @@ class Database:
             "keepalives_count": 3,
             "tcp_user_timeout": 15_000,
         }
+
+
+def after_commit(connection: AsyncConnection, callback: Callable[[], None]) -> None:
+    """Calls back once the transaction of `Database.transaction` is committed; must not raise."""
+    _following(connection).committed.append(callback)
+
+
+def after_rollback(connection: AsyncConnection, callback: Callable[[], None]) -> None:
+    """Calls back once the transaction did not come about, or nobody knows; must not raise."""
+    _following(connection).rolled_back.append(callback)
+
+
+def _following(connection: AsyncConnection) -> _Following:
+    assert connection.sync_connection is not None  # noqa: S101 - it was given out connected
+    found = connection.sync_connection.get_execution_options().get(_FOLLOWING)
+    if not isinstance(found, _Following):
+        raise TypeError("only a connection of `Database.transaction` can be followed")
+    return found
 
 
 @contextlib.asynccontextmanager

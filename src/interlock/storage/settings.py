@@ -12,6 +12,11 @@ class StoreSettings(BaseModel):
 
     database_url: SecretStr | None = None
     """`sqlite:///PATH` or `postgresql://...`; none: `interlock.db` in the data directory."""
+    redis_url: SecretStr | None = None
+    """`redis://HOST:PORT/N`, when several processes serve; none: one process."""
+    redis_prefix: str = Field(default="interlock", min_length=1, max_length=64)
+    """Begins the name of everything kept there; servers with different databases need
+    different ones."""
     pool_size: int = Field(default=5, ge=1, le=200)
     """Connections kept per process, besides the writer's own."""
     connect_timeout_s: float = Field(default=5.0, gt=0, le=120)
