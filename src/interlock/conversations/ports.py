@@ -1,13 +1,12 @@
 """What conversations need from elsewhere, as protocols; `app.py` passes the real ones in."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.conversations.model import Agent, Conversation, Message, Person
-from interlock.events.model import Event, NewEvent
 from interlock.identity.context import Context
 
 __all__ = [
@@ -15,63 +14,11 @@ __all__ = [
     "Ask",
     "CancelOutcome",
     "Directory",
-    "Log",
     "NoReplies",
     "PostingLimit",
     "Replies",
-    "Subscription",
     "Trigger",
 ]
-
-
-class Subscription(Protocol):
-    """Events as they are committed, for one reader."""
-
-    def add(self, stream: str) -> None:
-        """Also hear this stream."""
-
-    def drop(self, stream: str) -> None:
-        """Hear this stream no longer."""
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        """Events in the order of their numbers; ends when the subscription does."""
-        ...
-
-    def close(self) -> None:
-        """Stops hearing; iteration ends."""
-
-
-class Log(Protocol):
-    """The event log as conversations use it."""
-
-    async def append(
-        self, connection: AsyncConnection, stream: str, events: Sequence[NewEvent]
-    ) -> list[Event]:
-        """Writes events in the caller's transaction; told after its commit."""
-        ...
-
-    def subscribe(self, *, capacity: int, wanted: Collection[str]) -> Subscription:
-        """Starts to hear streams, at once."""
-        ...
-
-    async def read(
-        self,
-        streams: Collection[str] | None,
-        *,
-        after_seq: int | None,
-        after_ms: int | None,
-        limit: int,
-    ) -> list[Event]:
-        """Events behind a place in the log, in order."""
-        ...
-
-    async def position(self, stream: str, public_id: str) -> int | None:
-        """The number of a public id; None when it is not in the log."""
-        ...
-
-    async def last(self, stream: str) -> Event | None:
-        """The newest event of a stream."""
-        ...
 
 
 class Directory(Protocol):
@@ -104,11 +51,13 @@ class Directory(Protocol):
 class Agents(Protocol):
     """Agents a person may use."""
 
-    async def usable(self, ctx: Context) -> Sequence[Agent]:
+    async def usable(self, connection: AsyncConnection, ctx: Context) -> Sequence[Agent]:
         """Every agent this caller may mention, sorted by handle."""
         ...
 
-    async def known(self, agent_ids: Collection[str]) -> Mapping[str, Agent]:
+    async def known(
+        self, connection: AsyncConnection, agent_ids: Collection[str]
+    ) -> Mapping[str, Agent]:
         """Agents by id, also those that are switched off now."""
         ...
 

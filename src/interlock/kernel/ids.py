@@ -55,30 +55,18 @@ def new_uuid() -> str:
     return str(uuid.UUID(bytes=random_bytes(16), version=4))
 
 
+def new_ordered_uuid(at_ms: int | None = None) -> str:
+    """A UUID (version 7) that sorts by `at_ms`, milliseconds since the epoch; None: now.
+
+    74 of its bits are random: ids of one millisecond are in no particular order.
+    """
+    moment = time.time_ns() // 1_000_000 if at_ms is None else at_ms
+    raw = bytearray((moment & 0xFFFFFFFFFFFF).to_bytes(6, "big") + random_bytes(10))
+    raw[6] = 0x70 | raw[6] & 0x0F
+    raw[8] = 0x80 | raw[8] & 0x3F
+    return str(uuid.UUID(bytes=bytes(raw)))
+
+
 def new_id(prefix: str) -> str:
     """`prefix_` followed by 24 random hexadecimal characters (96 bits)."""
     return f"{prefix}_{random_bytes(12).hex()}"
-
-
-def new_ordered_uuid() -> str:
-    """A time-ordered UUID (version 7): later ones of this process sort behind earlier ones."""
-    return str(uuid.UUID(int=_ORDER.take()))
-
-
-class _Order:
-    """Version 7 values: milliseconds, a counter of 12 bits, 62 random bits."""
-
-    def __init__(self) -> None:
-        self._last = 0
-        self._lock = threading.Lock()
-
-    def take(self) -> int:
-        """The next value: the clock, or one tick after the last one when that is later."""
-        with self._lock:
-            self._last = max((time.time_ns() // 1_000_000) << 12, self._last + 1)
-            tick = self._last
-        high = (tick >> 12) << 80 | 0x7 << 76 | (tick & 0xFFF) << 64
-        return high | 0x2 << 62 | int.from_bytes(random_bytes(8), "big") >> 2
-
-
-_ORDER = _Order()

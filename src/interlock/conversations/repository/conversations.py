@@ -52,23 +52,25 @@ class ConversationRepository:
             .values(last_seq=conversations.c.last_seq)
         )
 
-    async def next_seq(self, conversation_id: str, *, count: int = 1) -> int:
-        """Takes `count` numbers; returns the first. Locks the conversation's row."""
+    async def advance(self, conversation_id: str, *, now: float) -> tuple[int, float]:
+        """The number and the instant of the next message; locks the conversation's row.
+
+        The instant is `now`, or a millisecond behind the last activity when that is later:
+        clients page through threads by it and ids are made of it, so no two share one.
+        """
         query = (
             update(conversations)
             .where(conversations.c.id == conversation_id)
-            .values(last_seq=conversations.c.last_seq + count)
-            .returning(conversations.c.last_seq)
+            .values(last_seq=conversations.c.last_seq + 1)
+            .returning(conversations.c.last_seq, conversations.c.last_activity_at)
         )
-        return int((await self._connection.execute(query)).scalar_one()) - count + 1
+        row = (await self._connection.execute(query)).one()
+        at = max(now, round(row[1] + 0.001, 3))
+        await self.change(conversation_id, {"last_activity_at": at})
+        return int(row[0]), at
 
     async def touch(self, conversation_id: str, root_id: str, at: float) -> None:
-        """Notes activity in a thread and so in its conversation."""
-        await self._connection.execute(
-            update(conversations)
-            .where(conversations.c.id == conversation_id)
-            .values(last_activity_at=at)
-        )
+        """Notes activity in a thread."""
         changed = await self._connection.execute(
             update(threads).where(threads.c.root_id == root_id).values(last_activity_at=at)
         )

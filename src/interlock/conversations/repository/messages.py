@@ -147,6 +147,16 @@ class MessageRepository:
         row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _message(row)
 
+    async def last_seq(self, root_id: str) -> int:
+        """Number of the newest message of a thread. Index: `ix_messages_root_id_seq`."""
+        query = select(func.max(messages.c.seq)).where(messages.c.root_id == root_id)
+        return int((await self._connection.execute(query)).scalar_one() or 0)
+
+    async def seq_of_path(self, root_id: str, path: str) -> int | None:
+        """Number of the message with a path."""
+        query = select(messages.c.seq).where(messages.c.root_id == root_id, messages.c.path == path)
+        return (await self._connection.execute(query)).scalar_one_or_none()
+
     async def unfinished(self, conversation_ids: Collection[str]) -> list[Message]:
         """Replies whose text still grows. Index: `ix_messages_status_conversation_id`."""
         return await self._all(
@@ -168,10 +178,15 @@ class MessageRepository:
         limit: int,
     ) -> list[ThreadSummary]:
         """Threads, newest activity first; `below` and `since` bound the last activity."""
-        m, t = messages.c, threads.c
+        m, t, inner = messages.c, threads.c, messages.alias()
         visible = (
             select(func.count())
-            .where(m.root_id == t.root_id, m.deleted_at.is_(None), m.status != "queued")
+            .select_from(inner)
+            .where(
+                inner.c.root_id == t.root_id,
+                inner.c.deleted_at.is_(None),
+                inner.c.status != "queued",
+            )
             .scalar_subquery()
         )
         people = (
@@ -224,6 +239,22 @@ class MessageRepository:
                 "VALUES (:message_id, :idx, :content, :created_at) ON CONFLICT DO NOTHING"
             ),
             [asdict(chunk) for chunk in chunks],
+        )
+
+    async def next_chunk(self, message_id: str) -> int:
+        """The next free chunk index of a reply."""
+        query = select(func.max(message_chunks.c.idx)).where(
+            message_chunks.c.message_id == message_id
+        )
+        newest = (await self._connection.execute(query)).scalar_one()
+        return 0 if newest is None else int(newest) + 1
+
+    async def grow(self, message_id: str, piece: str) -> None:
+        """Adds to the text of a reply; its words are indexed when it ends."""
+        await self._connection.execute(
+            update(messages)
+            .where(messages.c.id == message_id)
+            .values(content=messages.c.content + piece, status="streaming")
         )
 
     async def keep_version(self, values: Mapping[str, Any]) -> None:
