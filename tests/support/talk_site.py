@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
 
 from interlock.conversations.build import Talks, build_talks
 from interlock.conversations.model import Agent, Person
@@ -14,9 +15,10 @@ from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.log import EventLog
 from interlock.identity.context import Context
+from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.storage.engine import Database
 
-__all__ = ["AGENTS", "FrozenClock", "TalkSite", "context", "person"]
+__all__ = ["AGENTS", "FrozenClock", "NamedCallers", "TalkSite", "context", "person"]
 
 
 class FrozenClock:
@@ -129,6 +131,9 @@ class ScriptedReplies:
     async def regenerate(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
         return await self.accept(connection, trigger)
 
+    async def trail(self, connection: AsyncConnection, message_id: str) -> Mapping[str, Any] | None:
+        return None
+
     async def cancel(self, message_id: str) -> CancelOutcome:
         assert self.writer is not None
         ended = await self.writer.end(
@@ -168,3 +173,26 @@ class TalkSite:
         for piece in pieces:
             await self.talks.writer.write(message_id, [piece])
         await self.talks.writer.end(message_id, Ending(status="complete", finish_reason=reason))
+
+
+class NamedCallers:
+    """Callers by a header: what log-in does is tested elsewhere."""
+
+    def __init__(self) -> None:
+        self.ended: set[str] = set()
+
+    async def context(self, request: Request) -> Context:
+        name = request.headers.get("x-person")
+        if name is None:
+            raise NobodyError("sign in first")
+        return context(name, global_role=request.headers.get("x-role", "member"))
+
+    async def still_valid(self, ctx: Context) -> bool:
+        return ctx.username not in self.ended
+
+
+class NobodyError(InterlockError):
+    """Raised when nobody is signed in."""
+
+    kind = ErrorKind.UNAUTHENTICATED
+    code = "unauthorized"

@@ -65,7 +65,7 @@ def build_talks(
             max_agents=chat.max_agents_per_message,
         ),
         editing=Editing(spine, replies),
-        reading=Reading(spine),
+        reading=Reading(spine, replies),
         attendance=Attendance(spine),
         streams=Streams(spine, streams),
         writer=ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds),

@@ -43,6 +43,10 @@ class Membership:
     def __init__(self, spine: Spine) -> None:
         self._spine = spine
 
+    def now(self) -> float:
+        """Seconds since the epoch, as invitations expire by."""
+        return self._spine.now()
+
     async def participants(self, ctx: Context, conversation_id: str) -> Sequence[Mapping[str, Any]]:
         """Everyone in a conversation, in the order they joined."""
         async with self._spine.database.read() as connection:

@@ -115,6 +115,10 @@ class Replies(Protocol):
         """Takes on another reply to the message that was answered before."""
         ...
 
+    async def trail(self, connection: AsyncConnection, message_id: str) -> Mapping[str, Any] | None:
+        """Mode, status, nodes and edges of a reply's reasoning; None: there is no trail."""
+        ...
+
 
 class NoReplies:
     """Nobody answers: for servers without a model, and until one is wired."""
@@ -133,3 +137,8 @@ class NoReplies:
         """Takes nothing on."""
         del connection, trigger
         return []
+
+    async def trail(self, connection: AsyncConnection, message_id: str) -> Mapping[str, Any] | None:
+        """There is none."""
+        del connection, message_id
+        return None

@@ -8,6 +8,7 @@ from interlock.conversations.errors import InvalidFieldError
 from interlock.conversations.model import Agent, Chunk, Conversation, Message, Person, ThreadSummary
 from interlock.conversations.paths import valid_path
 from interlock.conversations.permissions import Action
+from interlock.conversations.ports import Replies
 from interlock.conversations.spine import Spine, Work, user_of
 from interlock.conversations.views import instant, message_view
 from interlock.identity.context import Context
@@ -40,8 +41,9 @@ class Exported:
 class Reading:
     """Use cases that change nothing."""
 
-    def __init__(self, spine: Spine) -> None:
+    def __init__(self, spine: Spine, replies: Replies) -> None:
         self._spine = spine
+        self._replies = replies
 
     async def threads(
         self, ctx: Context, conversation_id: str, *, below: float | None, limit: int
@@ -74,6 +76,17 @@ class Reading:
             work = Work(connection)
             message, _ = await work.message(ctx, message_id, Action.READ)
             return (await self._views(work, [message]))[0]
+
+    async def reasoning(self, ctx: Context, message_id: str) -> Mapping[str, Any]:
+        """How a reply came about, as far as whoever made it tells; a plain one has no nodes."""
+        async with self._spine.database.read() as connection:
+            message, _ = await Work(connection).message(ctx, message_id, Action.READ)
+            if message.role != "assistant":
+                raise InvalidFieldError("id", "must name a reply of an agent")
+            trail = await self._replies.trail(connection, message_id)
+        plain: dict[str, Any] = {"mode": "off", "status": message.status, "nodes": [], "edges": []}
+        usage = {"usage": dict(message.usage or {})}
+        return {"message_id": message_id, **plain, **usage, **(trail or {})}
 
     async def views(self, messages: Sequence[Message]) -> Sequence[Mapping[str, Any]]:
         """Views of messages the caller was given already."""

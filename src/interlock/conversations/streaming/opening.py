@@ -22,7 +22,7 @@ from interlock.conversations.settings import StreamSettings
 from interlock.conversations.spine import Spine, Work
 from interlock.conversations.streaming.cursor import Cursor
 from interlock.conversations.streaming.frames import Frame, frame_of, merged
-from interlock.events.model import Event, NewEvent
+from interlock.events.model import EVERYBODY, Event, NewEvent
 
 __all__ = ["Opening", "Openings"]
 
@@ -246,7 +246,7 @@ class Openings:
                 found = await log.position(stream, str(cursor.event))
                 if found is not None:
                     return found, True
-        behind = await log.read(streams, after_ms=cursor.ms, limit=1)
+        behind = await log.read(streams, after_ms=cursor.ms, limit=1, reader=EVERYBODY)
         if behind:
             return behind[0].seq - 1, False
         return await self._end(view), False
@@ -265,7 +265,7 @@ class Openings:
     async def _reaches(self, view: _View, cursor: Cursor) -> bool:
         """Whether the log reaches back to the cursor in every stream."""
         for stream in await self._likely(view, cursor):
-            oldest = await self._spine.log.read([stream], limit=1)
+            oldest = await self._spine.log.read([stream], limit=1, reader=EVERYBODY)
             complete = not oldest or oldest[0].type == "conversation.created"
             if not complete and oldest[0].at_ms > cursor.ms + 1:
                 return False

@@ -1,0 +1,1 @@
+"""Routes of the conversations API, one module per resource."""

@@ -1,0 +1,215 @@
+"""Resuming a stream, wherever it was cut. Source: conversations.md, 11.4."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.support.chat_client import ChatClient
+from tests.support.requirements import requirement
+from tests.support.talk_site import TalkSite, context, person
+
+from interlock.conversations.posting import Draft
+from interlock.conversations.replying import Ending
+from interlock.conversations.service import NewConversation
+from interlock.conversations.streaming.cursor import read_cursor
+from interlock.conversations.streaming.frames import Frame
+from interlock.conversations.streaming.reader import Streams
+from interlock.storage.engine import Database
+
+pytestmark = pytest.mark.anyio
+ANN, BOB = context("ann"), context("bob")
+
+
+async def _always() -> bool:
+    return True
+
+
+async def _opening(site: TalkSite, ctx: Any, conversation: str, **cursor: Any) -> list[Frame]:
+    """What a stream sends before anything new happens."""
+    streams: Streams = site.talks.streams
+    extended = cursor.pop("extended", True)
+    place = read_cursor(cursor.get("header"), cursor.get("query"), cursor.get("since"))
+    reader = await streams.one(ctx, conversation, place, extended=extended)
+    found: list[Frame] = []
+    frames = reader.frames(_always)
+    marker = "opening ends here"
+    async for frame in frames:
+        if not isinstance(frame, Frame):
+            break
+        if frame.type == "conversation.updated" and frame.payload.get("title") == marker:
+            break
+        found.append(frame)
+        if frame.type == "never":
+            break
+    await frames.aclose()  # type: ignore[attr-defined]
+    return found
+
+
+def _flat(frames: list[Frame]) -> list[Any]:
+    """Frames with every delta cut into letters, so that merged and unmerged ones are equal."""
+    flat: list[Any] = []
+    for frame in frames:
+        if frame.type == "message.delta":
+            payload = frame.payload
+            text = payload["choices"][0]["delta"]["content"]
+            flat += [(payload["message_id"], letter) for letter in text]
+        else:
+            flat.append((frame.type, frame.id, dict(frame.payload)))
+    return flat
+
+
+async def _busy(site: TalkSite) -> str:
+    """A conversation in which two agents wrote at the same time, among other things."""
+    made = await site.talks.conversations.create(
+        ANN,
+        NewConversation(title="Busy", is_group=True, participants=((person("bob").id, "member"),)),
+    )
+    conversation = str(made["id"])
+    posted = await site.talks.posting.root(ANN, conversation, Draft(content="@helper @poet"))
+    helper, poet = posted.assistant_message_ids
+    await site.talks.writer.write(helper, ["a", "b"])
+    await site.talks.writer.write(poet, ["1"])
+    await site.talks.posting.reply(BOB, posted.message_id, Draft(content="@ann wait"))
+    site.clock.move(1)
+    await site.talks.writer.write(helper, ["c"])
+    await site.talks.writer.write(poet, ["2", "3"])
+    await site.talks.writer.end(helper, Ending(status="complete", finish_reason="stop"))
+    await site.talks.membership.put(ANN, conversation, person("cleo").id, "viewer")
+    await site.talks.writer.write(poet, ["4"])
+    await site.talks.writer.end(
+        poet, Ending(status="error", finish_reason="error", error=("provider_error", "gone"))
+    )
+    return conversation
+
+
+async def _cut_off(site: TalkSite, conversation: str) -> None:
+    """Something that ends an opening for the reader above."""
+    await site.talks.conversations.change(ANN, conversation, {"title": "opening ends here"})
+
+
+@requirement("chat.resume.every-cut")
+async def test_resuming_after_any_event_gives_exactly_the_rest(database: Database) -> None:
+    site = TalkSite(database, heartbeat_seconds=0.05)
+    conversation = await _busy(site)
+    await _cut_off(site, conversation)
+    whole = await site.log.read([f"conversation:{conversation}"], limit=1000, reader=BOB.user_id)
+    whole = [one for one in whole if one.type != "conversation.created"][:-1]
+    events = [Frame(type=one.type, payload=one.payload, id=one.id) for one in whole]
+
+    for cut, event in enumerate(whole):
+        rest = _flat(events[cut + 1 :])
+        assert _flat(await _opening(site, BOB, conversation, header=event.id)) == rest
+        assert _flat(await _opening(site, BOB, conversation, query=event.id)) == rest
+        assert _flat(await _opening(site, BOB, conversation, since=str(event.at_ms))) == rest
+        unknown = f"{event.id.rpartition(':')[0]}:{event.at_ms}".replace(event.id[:8], "0" * 8)
+        assert _flat(await _opening(site, BOB, conversation, header=unknown)) == rest
+    merged = await _opening(site, BOB, conversation, header=whole[0].id)
+    assert len(merged) < len(events) - 1
+
+
+async def test_a_resumed_resume_gives_the_rest_too(database: Database) -> None:
+    site = TalkSite(database, heartbeat_seconds=0.05)
+    conversation = await _busy(site)
+    await _cut_off(site, conversation)
+    first = await _opening(site, BOB, conversation, since="0")
+
+    for cut, frame in enumerate(first):
+        again = await _opening(site, BOB, conversation, header=frame.id)
+        assert _flat(first[: cut + 1]) + _flat(again) == _flat(first)
+
+
+async def test_without_a_cursor_a_growing_reply_comes_whole(database: Database) -> None:
+    site = TalkSite(database, heartbeat_seconds=0.05)
+    made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
+    conversation = str(made["id"])
+    posted = await site.talks.posting.root(ANN, conversation, Draft(content="go"))
+    reply = posted.assistant_message_ids[0]
+    await site.talks.writer.write(reply, ["a", "b"])
+    site.clock.move(60)
+    await site.talks.writer.write(reply, ["c"])
+
+    frames = await _opening(site, ANN, conversation, extended=False)
+    deltas = [one for one in frames if one.type == "message.delta"]
+
+    assert [one.payload["choices"][0]["delta"] for one in deltas] == [
+        {"role": "assistant", "content": "abc"}
+    ]
+    assert deltas[0].payload["id"] == f"{reply}:2"
+    await site.talks.writer.write(reply, ["d"])
+    await site.talks.writer.end(reply, Ending(status="complete", finish_reason="stop"))
+    more = await _opening(site, ANN, conversation, header=deltas[0].id, extended=False)
+    assert [one for one in _flat(more) if one[0] == reply] == [(reply, "d")]
+    assert [one.type for one in more if one.type == "message.done"] == ["message.done"]
+
+
+async def test_without_a_cursor_a_reply_that_just_ended_comes_whole(database: Database) -> None:
+    site = TalkSite(database, heartbeat_seconds=0.05)
+    made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
+    conversation = str(made["id"])
+    posted = await site.talks.posting.root(ANN, conversation, Draft(content="go"))
+    reply = posted.assistant_message_ids[0]
+    await site.talks.writer.write(reply, ["a"])
+    site.clock.move(60)
+    await site.talks.writer.write(reply, ["b"])
+    await site.talks.writer.end(reply, Ending(status="complete", finish_reason="stop"))
+
+    frames = await _opening(site, ANN, conversation, extended=False)
+
+    assert [one for one in _flat(frames) if one[0] == reply] == [(reply, "a"), (reply, "b")]
+    types = [one.type for one in frames]
+    assert types.index("message.delta") < types.index("message.done")
+
+
+async def test_too_much_to_replay_is_told_as_the_present_state(database: Database) -> None:
+    site = TalkSite(database, heartbeat_seconds=0.05, max_backfill_events=3)
+    conversation = await _busy(site)
+    posted = await site.talks.posting.root(ANN, conversation, Draft(content="@helper"))
+    reply = posted.assistant_message_ids[0]
+    await site.talks.writer.write(reply, ["x", "y"])
+
+    frames = await _opening(site, BOB, conversation, since="0")
+
+    assert frames[0].type == "stream.reset"
+    assert frames[0].payload == {"reason": "limit"}
+    types = [one.type for one in frames]
+    assert types.count("thread.activity") == 2
+    assert types.count("unread.update") == 2
+    assert types.count("presence.update") == 2
+    assert _flat(frames)[-2:] == [(reply, "x"), (reply, "y")]
+    assert "stream.reset" not in [
+        one.type for one in await _opening(site, BOB, conversation, since="0", extended=False)
+    ]
+
+
+async def test_a_cursor_inside_a_reply_whose_log_is_gone_gets_the_rest_of_it(
+    database: Database,
+) -> None:
+    site = TalkSite(database, heartbeat_seconds=0.05)
+    made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
+    conversation = str(made["id"])
+    posted = await site.talks.posting.root(ANN, conversation, Draft(content="go"))
+    reply = posted.assistant_message_ids[0]
+    await site.talks.writer.write(reply, ["a", "b", "c"])
+    stream = f"conversation:{conversation}"
+    events = await site.log.read([stream], limit=100)
+    cut = next(one for one in events if one.type == "message.delta")
+    await site.talks.writer.end(reply, Ending(status="complete", finish_reason="stop"))
+    async with database.transaction() as connection:
+        await site.log.forget(connection, stream)
+    site.clock.move(3600)
+    await site.talks.posting.root(ANN, conversation, Draft(content="later"))
+
+    frames = await _opening(site, ANN, conversation, header=cut.id)
+
+    assert [one for one in _flat(frames) if one[0] == reply] == [(reply, "b"), (reply, "c")]
+    assert [one.type for one in frames if one.type == "message.done"] == ["message.done"]
+
+
+async def test_a_bad_cursor_is_ignored(client: Callable[[str], ChatClient], site: TalkSite) -> None:
+    ann = client("ann")
+    made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
+    stream = ann.stream(
+        f"/api/stream/conversations/{made['id']}?since=soon", {"last-event-id": "x:y"}
+    )
+
+    assert (await stream.start())[0] == 200
