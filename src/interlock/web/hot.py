@@ -379,6 +379,8 @@ class HotProtocol(HttpToolsProtocol):
         self.headers.extend(headers)
         self.expect_100_continue = expects
         super().on_headers_complete()
+        # The app has not run yet. For streams whose client takes nothing any more.
+        self.scope.setdefault("extensions", {})["interlock"] = {"abort": self.transport.abort}
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:  # noqa: ANN401 - uvicorn's own type
         if not isinstance(cycle, HotRequest):
