@@ -16,6 +16,7 @@ import interlock.conversations.tables
 import interlock.events.tables
 import interlock.gateway.policies.tables
 import interlock.gateway.tables
+import interlock.idempotency.tables
 import interlock.identity.tables
 import interlock.limits.tables  # noqa: F401 - they fill the shared metadata
 from interlock.storage.engine import Database

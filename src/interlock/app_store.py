@@ -13,6 +13,7 @@ import interlock.conversations.tables as conversation_tables
 import interlock.events.tables as event_tables
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
+import interlock.idempotency.tables as idempotency_tables
 import interlock.identity.tables as identity_tables
 import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
@@ -45,6 +46,7 @@ _TABLES = (
     conversation_tables,
     event_tables,
     gateway_tables,
+    idempotency_tables,
     identity_tables,
     limit_tables,
     policy_tables,
@@ -148,7 +150,13 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         bindings=Bindings(database, audit, clock, files=files),
         activations=Activations(database, audit, clock, replays, files=files),
         replays=replays,
-        approvals=Approvals(database, audit, clock, wait_s=settings.gateway.approval_wait_s),
+        approvals=Approvals(
+            database,
+            audit,
+            clock,
+            wait_s=settings.gateway.approval_wait_s,
+            own=settings.gateway.approval_self == "allow",
+        ),
         recorder=BatchRecorder(
             database, spool_dir=settings.data / "spool", settings=settings.recorder
         ),

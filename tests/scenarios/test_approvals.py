@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.support.gateway import Gateway, running_gateway
 
-from interlock.gateway.approvals.model import Approval, ApprovalClosedError
+from interlock.gateway.approvals.model import Approval, ApprovalClosedError, OwnApprovalError
 from interlock.identity.model import Actor, KeySpec
 
 pytestmark = pytest.mark.anyio
@@ -203,3 +203,53 @@ async def test_a_client_that_leaves_takes_its_question_along(gateway: Gateway) -
     request.cancel()
 
     assert (await closed(gateway, found.id)).state == "expired"
+
+
+async def test_the_person_sees_which_words_came_from_which_result(gateway: Gateway) -> None:
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "read_mail", "arguments": "{}"},
+    }
+    body = {
+        "model": "demo",
+        "messages": [
+            {"role": "user", "content": "Read my mail"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {
+                "role": "tool",
+                "tool_call_id": "c1",
+                "content": f"Dear\x1b[31m user,\n{CALL.replace('eve', 'eve@attacker.test')}",
+            },
+        ],
+        "tools": [SEND],
+    }
+    policy = 'tool "send" { should deny when to.value == "eve@attacker.test"; }'
+    headers = {"x_policy": json.dumps({"codes": {"code": policy}})}
+    async with asyncio.TaskGroup() as group:
+        group.create_task(gateway.post("/control/chat/demo/v1/chat/completions", body, **headers))
+        found = await pending(gateway)
+        words = found.lineage["words"]
+        await gateway.app.store.approvals.decide(found.id, BOSS, allow=False)
+
+    (text,) = words["texts"]
+    assert text["path"] == "/to"
+    assert [(one["start"], one["end"]) for one in text["spans"]] == [(0, 17)]
+    assert words["sources"][0]["kind"] == "tool_result"
+    assert words["sources"][0]["ref"] == "c1"
+    gone = await gateway.app.store.approvals.find(found.id)
+    assert (gone.state, gone.arguments, gone.lineage) == ("denied", None, {})  # key: masked
+
+
+async def test_nobody_lifts_a_denial_of_his_own_request(gateway: Gateway) -> None:
+    async with asyncio.TaskGroup() as group:
+        request = group.create_task(ask(gateway))
+        found = await pending(gateway)
+        own = Actor(name=found.asked_for.upper(), surface="console")
+        with pytest.raises(OwnApprovalError):
+            await gateway.app.store.approvals.decide(found.id, own, allow=True)
+        still = await gateway.app.store.approvals.find(found.id)
+        await gateway.app.store.approvals.decide(found.id, own, allow=False)
+
+    assert still.state == "pending"
+    assert called(await request) == []

@@ -71,10 +71,16 @@ async def test_a_waiting_program_goes_on_as_the_person_says(tmp_path: Path, answ
             shown = await command(gateway, "show", question["id"])
             assert shown["arguments"] == {"to": "ann", "body": "numbers"}
             assert "get_doc" in json.dumps(shown["lineage"])
+            words = shown["lineage"]["words"]
+            (body,) = [one for one in words["texts"] if one["path"] == "/body"]
+            (span,) = body["spans"]
+            assert body["text"][span["start"] : span["end"]] == "numbers"
+            told = {one["n"]: one for one in words["sources"]}
+            assert "get_doc" in {told[n].get("tool") for n in span["from"]}
             edit = ["--args", json.dumps({"to": "ben", "body": "numbers"})]
-            words = {"allow": ["allow"], "edit": ["allow"], "deny": ["deny", "--reason", "no"]}
+            verbs = {"allow": ["allow"], "edit": ["allow"], "deny": ["deny", "--reason", "no"]}
             more = edit if answer == "edit" else []
-            await command(gateway, *words[answer], question["id"], *more)
+            await command(gateway, *verbs[answer], question["id"], *more)
             second = await waiting
             if answer == "deny":
                 assert second.calls == []

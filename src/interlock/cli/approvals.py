@@ -1,5 +1,6 @@
 """`interlock approvals`: let a person answer what a policy denies softly."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,7 @@ from interlock.cli.local import (
 from interlock.cli.when import shown_instant
 from interlock.gateway.approvals.model import Approval
 from interlock.gateway.lineage import lineage_lines
+from interlock.kernel.visible import visible
 
 __all__ = ["app"]
 
@@ -85,7 +87,10 @@ def show(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one: every argument, its labels, and which tool results they came from.
+    """Show one: every argument, its labels, and which of its words stand in which tool result.
+
+    Words in «» with a number stand word for word in the source of that number; all others are
+    the model's own.
 
     Examples:
 
@@ -194,15 +199,61 @@ def _print(one: Approval, *, as_json: bool) -> None:
     out.print(
         "  [dim]arguments[/]" if one.arguments is not None else "  [dim]arguments not kept[/]"
     )
+    words = one.lineage.get("words") or {}
     for name, value in (one.arguments or {}).items():
-        out.print(f"    [bold]{escape(name)}[/] = {escape(_json(value))}", soft_wrap=True)
+        out.print(f"    [bold]{escape(name)}[/] = {_marked(name, value, words)}", soft_wrap=True)
         labels = one.labels.get(name)
         if labels:
             out.print(f"      [dim]{escape(_json(labels))}[/]", soft_wrap=True)
         if edited is not None and edited.get(name) != value:
             out.print(f"      changed to {escape(_json(edited.get(name)))}", soft_wrap=True)
+    for source in words.get("sources", ()):
+        out.print(f"      [dim]{source['n']}[/] {escape(_described(source))}", soft_wrap=True)
     for number, line in enumerate(lineage_lines(one.lineage)):
         out.print(f"  [dim]{'' if number else 'lineage':<10}[/] {escape(line)}", soft_wrap=True)
+
+
+def _marked(name: str, value: object, words: Mapping[str, Any]) -> str:
+    """An argument with the words that stand in a source marked; markup for the terminal."""
+    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+    below = pointer + "/"
+    texts = [
+        one
+        for one in words.get("texts", ())
+        if one["path"] == pointer or one["path"].startswith(below)
+    ]
+    if not texts:
+        return escape(visible(_json(value)))
+    if len(texts) == 1 and texts[0]["path"] == pointer:
+        return _spans(texts[0])
+    lines = [escape(visible(_json(value)))]
+    lines += [
+        f"      [dim]{escape(visible(one['path'][len(pointer) :]))}[/] {_spans(one)}"
+        for one in texts
+        if one["spans"]
+    ]
+    return "\n".join(lines)
+
+
+def _spans(text: Mapping[str, Any]) -> str:
+    whole, pieces, end = str(text["text"]), [], 0
+    for span in text["spans"]:
+        numbers = ",".join(str(one) for one in span["from"])
+        pieces.append(escape(visible(whole[end : span["start"]])))
+        inner = escape(visible(whole[span["start"] : span["end"]]))
+        pieces.append(f"[underline]«{inner}»[/]{escape(f'[{numbers}]')}")
+        end = span["end"]
+    pieces.append(escape(visible(whole[end:])))
+    return "".join(pieces)
+
+
+def _described(source: Mapping[str, Any]) -> str:
+    """A source in words."""
+    if source["kind"] == "user":
+        return "the user's words"
+    where = f", field {source['field']}" if source.get("field") else ""
+    call = f" ({source['ref']})" if source.get("ref") else ""
+    return visible(f"result of {source.get('tool') or 'an unknown tool'}{call}{where}")
 
 
 def _json(value: object) -> str:

@@ -6,6 +6,7 @@ exception on the way is a denial (architecture.md, invariant 1).
 Source: gateway.md sections 4, 9, 11.7, 11.8, 11.13.
 """
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -41,7 +42,7 @@ from interlock.policy.model import (
 )
 from interlock.policy.model import Origin as LabelOrigin
 from interlock.policy.model import ToolCall as PolicyCall
-from interlock.policy.provenance import TRUSTED, without_evidence
+from interlock.policy.provenance import TRUSTED, Passage, traced, without_evidence
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.model import ToolCall
 from interlock.providers.wire.relay.exact import JSON_ERRORS, loads
@@ -78,6 +79,10 @@ class ArgumentEvidence(Protocol):
 
     def of(self, args: Mapping[str, Any]) -> dict[str, Labels]:
         """The evidence for each argument, as tags."""
+        ...
+
+    def passages(self) -> list[Passage]:
+        """The texts of the conversation that its words may come from."""
         ...
 
 
@@ -233,7 +238,7 @@ class Decider:
         outcome.message = _refusal(decision, guarded, asked)
         if not outcome.message or not self._may_ask(ctx, rules, decision):
             return
-        ruling = await self._ask(ctx, session, outcome.decision_id, decision, asked, seen.lineage)
+        ruling = await self._ask(ctx, session, outcome.decision_id, decision, asked, seen, known)
         outcome.ruling = ruling
         edited = ruling.arguments if ruling.state == "allowed" else None
         if edited is not None:
@@ -416,7 +421,8 @@ class Decider:
         decision_id: str,
         decision: Decision,
         asked: PolicyCall,
-        lineage: Mapping[str, Any] | None,
+        seen: "_Seen",
+        known: "_Known",
     ) -> Ruling:
         """What a person says to a soft denial; nobody is asked twice for a whole session."""
         assert self._approvals is not None  # noqa: S101 - `_may_ask` saw to it
@@ -436,9 +442,10 @@ class Decider:
                 rule=_explained(decision, asked).partition(" Rule: ")[2] or decision.reason,
                 arguments=dict(asked.args),
                 labels={n: _labels(held) for n, held in decision.labels.items()},
-                lineage=_joined(
-                    _lineage(session, rule, asked.tool, dict(asked.args)), lineage or {}
-                ),
+                lineage={
+                    **_joined(_lineage(session, rule, asked.tool, dict(asked.args)), seen.lineage),
+                    "words": await _words(asked.args, known, seen.lineage),
+                },
                 keep_values=ctx.key.retention == "full",
             )
         )
@@ -667,6 +674,32 @@ def _after(
     if lifted and (guarded is None or guarded.denied is None):
         return ""
     return said or _plain_denial(asked.tool, "the decision could not be made")
+
+
+async def _words(
+    args: Mapping[str, Any], known: "_Known", lineage: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Which words of the arguments stand where; in a thread, because results may be long.
+
+    Results that the request does not repeat are known by their beginnings in the lineage.
+    """
+
+    def look() -> dict[str, Any]:
+        passages = [] if known.evidence is None else known.evidence().passages()
+        refs = {one.ref for one in passages}
+        early = [
+            Passage(
+                kind="tool_result",
+                text=str(node.get("preview") or ""),
+                tool=str(node.get("tool") or node.get("ref") or ""),
+                ref=str(node.get("call") or node["id"]),
+            )
+            for node in lineage.get("nodes", ())
+            if node.get("kind") == "tool_result" and node.get("call") not in refs
+        ]
+        return traced(args, [*early, *passages])
+
+    return await asyncio.to_thread(look)
 
 
 def _evidence_tags(decision: Decision | None) -> dict[str, list[str]]:

@@ -33,6 +33,7 @@ def evidence_of(head: Head, prepended: Sequence[Any], session: LiveSession) -> E
                 tool=call.tool if call is not None else "",
                 text=_bare(text),
                 trusted=call is not None and call.trusted,
+                ref=call_id,
             )
         )
     return Evidence(list(said_by_user(head.format, head.body, prepended)), results)

@@ -21,6 +21,8 @@ class GatewaySettings(BaseModel):
     """Default for new keys: which argument values the decision log keeps."""
     approval: Literal["off", "ask"] = "off"
     """Default for new keys: `ask` puts soft denials to a person (`interlock approvals`)."""
+    approval_self: Literal["deny", "allow"] = "deny"
+    """Whether a person may allow a call that was made for that person."""
     approval_wait_s: float = Field(default=120.0, gt=0)
     """Seconds a call waits for that person; then it is denied."""
     session_lifetime_s: float = Field(default=86_400.0, gt=0)

@@ -11,6 +11,7 @@ __all__ = [
     "ApprovalNotFoundError",
     "ApprovalState",
     "InvalidApprovalError",
+    "OwnApprovalError",
     "Question",
     "Ruling",
 ]
@@ -112,6 +113,19 @@ class ApprovalClosedError(InterlockError):
 
     def __init__(self, approval_id: str, state: str) -> None:
         super().__init__(f"approval `{approval_id}` is already {state}")
+
+
+class OwnApprovalError(InterlockError):
+    """Nobody lifts a denial of his own request."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.FORBIDDEN
+    code: ClassVar[str] = "own_approval"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "you asked for this call yourself",
+            hint="somebody else answers it, or `gateway.approval_self` allows it",
+        )
 
 
 class InvalidApprovalError(InterlockError):

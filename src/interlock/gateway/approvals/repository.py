@@ -53,6 +53,15 @@ class ApprovalRepository:
         )
         return (await self._connection.execute(query)).rowcount == 1
 
+    async def forget(self, approval_id: str) -> None:
+        """Drops the values of an answered approval."""
+        query = (
+            update(approvals)
+            .where(approvals.c.id == approval_id)
+            .values(arguments=None, edited_arguments=None, lineage=_encoded({}))
+        )
+        await self._connection.execute(query)
+
     async def expire(self, *, before: float) -> None:
         """Closes what nobody waits for any longer: questions whose server went away."""
         query = (

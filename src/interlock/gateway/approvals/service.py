@@ -14,6 +14,7 @@ from interlock.gateway.approvals.model import (
     ApprovalClosedError,
     ApprovalNotFoundError,
     InvalidApprovalError,
+    OwnApprovalError,
     Question,
     Ruling,
 )
@@ -36,9 +37,19 @@ class Approvals:
     """Asks, waits, lists and answers."""
 
     def __init__(
-        self, database: Database, audit: AuditLog, clock: Clock, *, wait_s: float = 120.0
+        self,
+        database: Database,
+        audit: AuditLog,
+        clock: Clock,
+        *,
+        wait_s: float = 120.0,
+        own: bool = False,
     ) -> None:
-        """`wait_s` is how long a call waits for a person, in seconds."""
+        """`wait_s` is how long a call waits for a person, in seconds.
+
+        `own`: whether people may answer what they asked for themselves.
+        """
+        self._own = own
         self._database = database
         self._audit = audit
         self._clock = clock
@@ -60,12 +71,15 @@ class Approvals:
             return Ruling(approval_id=approval_id, state="expired")
         try:
             async with asyncio.timeout(self._wait_s):
-                return await self._answer(approval_id)
+                ruling = await self._answer(approval_id)
         except TimeoutError:
             return await self._expired(approval_id, question)
         except BaseException:
             await asyncio.shield(self._expired(approval_id, question))
             raise
+        if not question.keep_values:
+            await self._forget(approval_id)
+        return ruling
 
     async def _open(self, approval_id: str, question: Question) -> None:
         now = self._clock.now().timestamp()
@@ -109,6 +123,14 @@ class Approvals:
                     scope=found.scope,
                     arguments=found.edited_arguments,
                 )
+
+    async def _forget(self, approval_id: str) -> None:
+        """Drops the values a person saw; the answer stays."""
+        try:
+            async with self._database.transaction() as connection:
+                await ApprovalRepository(connection).forget(approval_id)
+        except InterlockError as exc:
+            _log.warning("the values of an approval could not be dropped: %s", exc.message)
 
     async def _expired(self, approval_id: str, question: Question) -> Ruling:
         values: dict[str, Any] = {"state": "expired"}
@@ -154,7 +176,8 @@ class Approvals:
         """Answers a pending approval.
 
         `arguments` take the place of the call's; they are decided again before it goes on.
-        Raises ApprovalNotFoundError, ApprovalClosedError and InvalidApprovalError.
+        Raises ApprovalNotFoundError, ApprovalClosedError, InvalidApprovalError, and
+        OwnApprovalError when the actor is who the call was made for and allows it.
         """
         if not allow and (arguments is not None or scope != "once"):
             raise InvalidApprovalError("a denial has neither arguments nor a scope")
@@ -166,6 +189,8 @@ class Approvals:
                 raise ApprovalNotFoundError(approval_id)
             if found.state == "pending" and found.expires_at < now:
                 raise ApprovalClosedError(approval_id, "expired")
+            if allow and not self._own and actor.name.casefold() == found.asked_for.casefold():
+                raise OwnApprovalError
             if arguments is not None and scope == "session":
                 raise InvalidApprovalError("edited arguments can be allowed only once")
             closed = await repository.close(

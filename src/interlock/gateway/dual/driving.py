@@ -46,7 +46,7 @@ from interlock.policy.denial import history_entry
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
-from interlock.policy.provenance import Evidence
+from interlock.policy.provenance import Evidence, Passage
 from interlock.providers.wire.halves import has_halves, mended_text, read_mended
 from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
 
@@ -116,6 +116,10 @@ class _PlanEvidence:
         """See `Evidence.of_plan`."""
         planned = self._planned.intersection(args)
         return self._evidence.of_plan(args, planned)
+
+    def passages(self) -> list[Passage]:
+        """See `Evidence.passages`."""
+        return self._evidence.passages()
 
 
 class Driver:

@@ -24,6 +24,7 @@ from interlock.policy.provenance.labels import (
     speaks_of_provenance,
     without_evidence,
 )
+from interlock.policy.provenance.spans import Passage, traced
 
 __all__ = [
     "DATE_FROM_USER",
@@ -35,6 +36,8 @@ __all__ = [
     "TRUSTED",
     "Evidence",
     "GivenResult",
+    "Passage",
     "speaks_of_provenance",
+    "traced",
     "without_evidence",
 ]

@@ -8,6 +8,7 @@ import msgspec
 
 from interlock.policy.model import Labels, LabelSet
 from interlock.policy.provenance.dates import Said, moment
+from interlock.policy.provenance.spans import Passage
 from interlock.policy.provenance.text import Words, normal, number_key, references
 
 __all__ = [
@@ -85,6 +86,8 @@ class GivenResult:
     """Empty when it is not known which tool gave it."""
     text: str
     trusted: bool = False
+    ref: str = ""
+    """Id of the call."""
 
 
 @dataclass(slots=True)
@@ -117,6 +120,22 @@ class Evidence:
         """
         found = self.of({name: value for name, value in args.items() if name not in planned})
         found.update(dict.fromkeys(planned, _PLANNED))
+        return found
+
+    def passages(self) -> list[Passage]:
+        """The conversation as texts: the user's words, then results, field by field."""
+        found = [Passage(kind="user", text=text) for text in self.said]
+        for result in self.results:
+            for name, value in _paths(result.text):
+                found.append(
+                    Passage(
+                        kind="tool_result",
+                        text=str(value),
+                        tool=result.tool,
+                        ref=result.ref,
+                        field=name,
+                    )
+                )
         return found
 
     def _tags(self, value: Any) -> frozenset[str]:  # noqa: ANN401 - any JSON value
@@ -246,3 +265,25 @@ def _fields(text: str) -> Iterator[tuple[str, str | float]]:
         ):
             left -= 1
             yield name, item
+
+
+def _paths(text: str) -> Iterator[tuple[str, str | float]]:
+    """Texts and numbers of a result with their paths (`0.body`); itself when it is no JSON."""
+    tree: Any = text
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            tree = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError):
+            tree = text
+    pending: list[tuple[str, Any]] = [("", tree)]
+    left = _MOST_FIELDS
+    while pending and left:
+        path, item = pending.pop()
+        dot = f"{path}." if path else ""
+        if isinstance(item, dict):
+            pending.extend(reversed([(f"{dot}{name}", held) for name, held in item.items()]))
+        elif isinstance(item, list):
+            pending.extend(reversed([(f"{dot}{n}", held) for n, held in enumerate(item)]))
+        elif isinstance(item, (str, int, float)) and not isinstance(item, bool):
+            left -= 1
+            yield path, item
