@@ -10,6 +10,7 @@ from tests.support.talk_site import NamedCallers, TalkSite
 from interlock.storage.engine import Database
 from interlock.surfaces.chat.build import build_chat
 from interlock.surfaces.chat.parts import ChatParts, WellKnown
+from interlock.web.sse import SseStreams
 
 
 async def _nothing() -> list[str]:
@@ -35,6 +36,7 @@ def app(site: TalkSite, callers: NamedCallers) -> ASGIApp:
         ChatParts(
             talks=site.talks,
             callers=callers,
+            streams=SseStreams(),
             missing=_nothing,
             well_known={
                 "security.txt": WellKnown(

@@ -58,7 +58,7 @@ async def test_the_cli_follows_over_a_broken_connection_without_a_double_token(
     first = ann.stream(path)
     status, headers = await first.start()
     assert (status, headers["content-type"]) == (200, "text/event-stream")
-    assert await first.chunk() == b"retry: 3000\n: welcome\n\n"
+    assert await first.chunk() == b"retry: 3000\n: open\n\n"
     await site.talks.writer.write(reply, ["Hel"])
     await site.talks.writer.write(reply, ["lo"])
     seen = await first.until("message.delta", 2)

@@ -20,29 +20,20 @@ pytestmark = pytest.mark.anyio
 ANN, BOB = context("ann"), context("bob")
 
 
-async def _always() -> bool:
-    return True
-
-
 async def _opening(site: TalkSite, ctx: Any, conversation: str, **cursor: Any) -> list[Frame]:
     """What a stream sends before anything new happens."""
     streams: Streams = site.talks.streams
     extended = cursor.pop("extended", True)
     place = read_cursor(cursor.get("header"), cursor.get("query"), cursor.get("since"))
     reader = await streams.one(ctx, conversation, place, extended=extended)
-    found: list[Frame] = []
-    frames = reader.frames(_always)
-    marker = "opening ends here"
-    async for frame in frames:
-        if not isinstance(frame, Frame):
-            break
-        if frame.type == "conversation.updated" and frame.payload.get("title") == marker:
-            break
-        found.append(frame)
-        if frame.type == "never":
-            break
-    await frames.aclose()  # type: ignore[attr-defined]
-    return found
+    try:
+        return [
+            frame
+            async for frame in reader.opening()
+            if frame.payload.get("title") != "opening ends here"
+        ]
+    finally:
+        reader.close()
 
 
 def _flat(frames: list[Frame]) -> list[Any]:
@@ -89,7 +80,7 @@ async def _cut_off(site: TalkSite, conversation: str) -> None:
 
 @requirement("chat.resume.every-cut")
 async def test_resuming_after_any_event_gives_exactly_the_rest(database: Database) -> None:
-    site = TalkSite(database, heartbeat_seconds=0.05)
+    site = TalkSite(database)
     conversation = await _busy(site)
     await _cut_off(site, conversation)
     whole = await site.log.read([f"conversation:{conversation}"], limit=1000, reader=BOB.user_id)
@@ -108,7 +99,7 @@ async def test_resuming_after_any_event_gives_exactly_the_rest(database: Databas
 
 
 async def test_a_resumed_resume_gives_the_rest_too(database: Database) -> None:
-    site = TalkSite(database, heartbeat_seconds=0.05)
+    site = TalkSite(database)
     conversation = await _busy(site)
     await _cut_off(site, conversation)
     first = await _opening(site, BOB, conversation, since="0")
@@ -119,7 +110,7 @@ async def test_a_resumed_resume_gives_the_rest_too(database: Database) -> None:
 
 
 async def test_without_a_cursor_a_growing_reply_comes_whole(database: Database) -> None:
-    site = TalkSite(database, heartbeat_seconds=0.05)
+    site = TalkSite(database)
     made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
     conversation = str(made["id"])
     posted = await site.talks.posting.root(ANN, conversation, Draft(content="go"))
@@ -143,7 +134,7 @@ async def test_without_a_cursor_a_growing_reply_comes_whole(database: Database) 
 
 
 async def test_without_a_cursor_a_reply_that_just_ended_comes_whole(database: Database) -> None:
-    site = TalkSite(database, heartbeat_seconds=0.05)
+    site = TalkSite(database)
     made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
     conversation = str(made["id"])
     posted = await site.talks.posting.root(ANN, conversation, Draft(content="go"))
@@ -161,7 +152,7 @@ async def test_without_a_cursor_a_reply_that_just_ended_comes_whole(database: Da
 
 
 async def test_too_much_to_replay_is_told_as_the_present_state(database: Database) -> None:
-    site = TalkSite(database, heartbeat_seconds=0.05, max_backfill_events=3)
+    site = TalkSite(database, max_backfill_events=3)
     conversation = await _busy(site)
     posted = await site.talks.posting.root(ANN, conversation, Draft(content="@helper"))
     reply = posted.assistant_message_ids[0]
@@ -184,7 +175,7 @@ async def test_too_much_to_replay_is_told_as_the_present_state(database: Databas
 async def test_a_cursor_inside_a_reply_whose_log_is_gone_gets_the_rest_of_it(
     database: Database,
 ) -> None:
-    site = TalkSite(database, heartbeat_seconds=0.05)
+    site = TalkSite(database)
     made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
     conversation = str(made["id"])
     posted = await site.talks.posting.root(ANN, conversation, Draft(content="go"))

@@ -5,10 +5,7 @@ they may read from now on, and asks the store again at every heartbeat.
 Source: conversations.md, 10.2, 11.5, 11.7.
 """
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 
 from interlock.conversations.announcing import (
     EXTENDED,
@@ -27,23 +24,13 @@ from interlock.events.model import Event
 from interlock.events.subscription import Subscription
 from interlock.identity.context import Context
 
-__all__ = ["Heartbeat", "Reader", "Streams"]
+__all__ = ["Reader", "StillValid", "Streams"]
+
+StillValid = Callable[[], Awaitable[bool]]
+"""Whether the credential of a reader is still good."""
 
 
-class Heartbeat:
-    """Nothing happened for a while; the reader is to be shown that the stream lives."""
-
-
-HEARTBEAT = Heartbeat()
 _AT_ONCE = 64
-_STILL_VALID = Callable[[], Awaitable[bool]]
-
-
-@dataclass(slots=True, kw_only=True)
-class _Seat:
-    """One open stream of a person."""
-
-    reader: "Reader"
 
 
 class Streams:
@@ -92,16 +79,12 @@ class Streams:
             ids = tuple(only) or tuple(await work.conversations.ids_of_user(user_of(ctx)))
         return Reader(self, ctx, ids, cursor, extended=extended, follow=not only)
 
-    def close(self, user_id: str | None = None) -> None:
-        """Ends the streams of a person, or all when the server stops."""
-        people = list(self._seats) if user_id is None else [user_id]
-        for person in people:
-            for reader in list(self._seats.get(person, ())):
-                reader.stop()
-
 
 class Reader:
-    """One stream. Iterate over `frames` once."""
+    """One stream: first `opening`, then `batch` again and again, `close` in the end.
+
+    `ended` says that no more will come; `why` what an extended reader is told then.
+    """
 
     def __init__(
         self,
@@ -125,20 +108,28 @@ class Reader:
         self._wanted = STANDARD | EXTENDED if extended else STANDARD
         self._upto: dict[str, int] = {}
         self._sub: Subscription | None = None
-        self._why: tuple[str, str] | None = None
+        self._over = False
+        self.why: tuple[str, str] | None = None
 
-    def stop(self, code: str | None = None, text: str = "") -> None:
-        """Ends the stream; with a code the reader is told why, if it understands."""
-        if code is not None:
-            self._why = (code, text)
-        if self._sub is not None:
-            self._sub.close()
+    @property
+    def user_id(self) -> str:
+        """Whose stream it is."""
+        return self._user_id
 
-    async def frames(self, still_valid: _STILL_VALID) -> AsyncIterator[Frame | Heartbeat]:
-        """What to send, in order; a heartbeat after each silence.
+    @property
+    def extended(self) -> bool:
+        """Whether it gets more than the published types."""
+        return self._extended
 
-        `still_valid` says whether the reader's credential is; it is asked at heartbeats.
-        """
+    @property
+    def ended(self) -> str | None:
+        """Why nothing more will come; None: something may."""
+        if self._over:
+            return "closed"
+        return None if self._sub is None else self._sub.ended
+
+    async def opening(self) -> AsyncIterator[Frame]:
+        """What the reader missed. From here on it hears what happens."""
         streams = [conversation_stream(one) for one in self._allowed]
         self._sub = self._spine.log.subscribe(
             capacity=self._settings.channel_capacity,
@@ -149,55 +140,61 @@ class Reader:
             ),
         )
         self._sit()
-        try:
-            opening = await self._streams._openings.make(
-                self._user_id,
-                self._allowed,
-                self._cursor,
-                wanted=self._wanted,
-                extended=self._extended,
-            )
-            self._upto = dict.fromkeys(streams, opening.upto)
-            for frame in opening.frames:
-                yield frame
-            async for item in self._live(still_valid):
-                yield item
-        finally:
+        opening = await self._streams._openings.make(
+            self._user_id,
+            self._allowed,
+            self._cursor,
+            wanted=self._wanted,
+            extended=self._extended,
+        )
+        self._upto = dict.fromkeys(streams, opening.upto)
+        for frame in opening.frames:
+            yield frame
+
+    async def batch(self) -> list[Event | Frame]:
+        """What came since; waits for something. Empty when woken or ended."""
+        if self._sub is None:
+            return []
+        found: list[Event | Frame] = []
+        for event in await self._sub.batch(_AT_ONCE):
+            found += await self._seen(event)
+        if self._sub.ended == "slow":
+            self.why = self.why or ("slow_consumer", "this reader is too slow; resume")
+        if not self._allowed and not self._follow:
+            self._end("membership_revoked", "you are no member any more")
+        return found
+
+    def wake(self) -> None:
+        """Lets `batch` return."""
+        if self._sub is not None:
+            self._sub.wake()
+
+    def close(self) -> None:
+        """Ends it, whatever it was doing."""
+        self._over = True
+        if self._sub is not None:
             self._sub.close()
-            self._leave()
-        if self._why is None and self._sub.ended == "slow":
-            self._why = ("slow_consumer", "this reader is too slow; resume")
-        if self._why is not None and self._extended:
-            code, text = self._why
-            yield Frame(type="error", payload={"code": code, "message": text})
+        self._leave()
 
-    async def _live(self, still_valid: _STILL_VALID) -> AsyncIterator[Frame | Heartbeat]:
-        sub = self._sub
-        if sub is None:
-            return
-        while sub.ended is None:
-            batch: list[Event] = []
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.heartbeat_seconds):
-                    batch = await sub.batch(_AT_ONCE)
-            if not batch:
-                if sub.ended is not None:
-                    return
-                if not await self._check(still_valid):
-                    return
-                yield HEARTBEAT
-                continue
-            frames: list[Frame] = []
-            for event in batch:
-                frames += await self._seen(event)
-            for frame in frames:
-                yield frame
-            if not self._allowed and not self._follow:
-                self._why = self._why or ("membership_revoked", "you are no member any more")
-                return
+    async def check(self, still_valid: StillValid) -> bool:
+        """Whether the credential and the memberships still hold; ends the stream when not."""
+        if not await still_valid():
+            self._end("session_expired", "sign in again")
+            return False
+        async with self._spine.database.read() as connection:
+            mine = set(await Work(connection).conversations.ids_of_user(self._user_id))
+        for gone in self._allowed - mine:
+            self._revoke(gone)
+        if not self._allowed and not self._follow:
+            self._end("membership_revoked", "you are no member any more")
+        return not self._over
 
-    async def _seen(self, event: Event) -> list[Frame]:
-        """The frames an event means for this reader."""
+    def _end(self, code: str, text: str) -> None:
+        self.why = self.why or (code, text)
+        self._over = True
+
+    async def _seen(self, event: Event) -> Sequence[Event | Frame]:
+        """What an event means for this reader."""
         if event.stream == user_stream(self._user_id):
             return await self._told(event)
         conversation_id = event.stream.partition(":")[2]
@@ -208,7 +205,7 @@ class Reader:
             return []
         if event.type not in self._wanted:
             return []
-        frames = [frame_of(event)]
+        frames: list[Event | Frame] = [event]
         if event.type == "message.done" and self._sub is not None:
             payload = event.payload
             if self._sub.take_lost(f"delta:{payload['message_id']}"):
@@ -225,7 +222,7 @@ class Reader:
         elif event.type == "conversation.joined" and self._follow:
             return await self._admit(conversation_id, event.seq)
         elif event.type == "session.ended" and self._ended(event):
-            self.stop("session_expired", "sign in again")
+            self._end("session_expired", "sign in again")
         return []
 
     def _ended(self, event: Event) -> bool:
@@ -256,25 +253,9 @@ class Reader:
         if self._sub is not None:
             self._sub.drop(conversation_stream(conversation_id))
 
-    async def _check(self, still_valid: _STILL_VALID) -> bool:
-        """Whether the credential and the memberships still hold."""
-        if not await still_valid():
-            self._why = ("session_expired", "sign in again")
-            return False
-        async with self._spine.database.read() as connection:
-            mine = set(await Work(connection).conversations.ids_of_user(self._user_id))
-        for gone in self._allowed - mine:
-            self._revoke(gone)
-        if not self._allowed and not self._follow:
-            self._why = ("membership_revoked", "you are no member any more")
-            return False
-        return True
-
     def _sit(self) -> None:
         seats = self._streams._seats.setdefault(self._user_id, [])
         seats.append(self)
-        while len(seats) > self._settings.max_streams_per_user:
-            seats.pop(0).stop()
 
     def _leave(self) -> None:
         seats = self._streams._seats.get(self._user_id, [])

@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Path, Query, Request
 from interlock.conversations.build import Talks
 from interlock.conversations.errors import InvalidFieldError
 from interlock.surfaces.chat.auth import Callers
+from interlock.web.sse import SseStreams
 
 __all__ = [
     "ERRORS",
@@ -42,12 +43,12 @@ class ChatParts:
 
     talks: Talks
     callers: Callers
+    streams: SseStreams
     missing: Callable[[], Awaitable[Sequence[str]]]
     """What the server lacks to be ready."""
     well_known: Mapping[str, WellKnown] = field(default_factory=dict)
     streaming: bool = True
     """`features.sse_v1`."""
-    stalled_s: float = 30.0
 
 
 def _parts(request: Request) -> ChatParts:

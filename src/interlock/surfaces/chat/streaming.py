@@ -1,120 +1,136 @@
-"""Server-sent events: one frame is one piece of the body, because the CLI reads piece by piece.
+"""Server-sent events of conversations. Source: conversations.md, 10.1, 11.1."""
 
-Source: conversations.md, 11.1, 11.5.
-"""
-
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Iterable
+from typing import cast
 
 import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from interlock.conversations.streaming.frames import Frame
-from interlock.conversations.streaming.reader import Heartbeat, Reader
+from interlock.conversations.streaming.reader import Reader, StillValid
+from interlock.events.model import Event
+from interlock.web.sse import Frames, Source, SseResponse, SseStreams, StreamEnd, frame
 
-__all__ = ["EventStream", "encode", "turn_frames"]
+__all__ = ["EventStream", "Turn", "encode"]
 
-_OPENING = b"retry: 3000\n: welcome\n\n"
-_PING = b": ping\n\n"
 _BEAT = b'event: heartbeat\ndata: {"type":"heartbeat","payload":{}}\n\n'
-_HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-    "Connection": "keep-alive",
-}
+_TURN = frozenset({"message.delta", "message.done", "error"})
 
 
-def encode(frame: Frame) -> bytes:
-    """A frame with exactly one `event:` and one `data:` line, and an `id:` when it has one."""
-    data = msgspec.json.encode({"type": frame.type, "payload": frame.payload})
-    ident = b"" if frame.id is None else b"id: %b\n" % frame.id.encode()
-    return b"%bevent: %b\ndata: %b\n\n" % (ident, frame.type.encode(), data)
+def encode(told: Event | Frame) -> bytes:
+    """A frame in one piece."""
+    data = msgspec.json.encode({"type": told.type, "payload": told.payload})
+    return frame(told.type, data, event_id=told.id)
+
+
+_SHARED: Frames[Event | Frame] = Frames(encode)
+"""Events of a conversation are encoded once for all its readers."""
+
+
+class Turn:
+    """The part of a stream that is about some replies, until the last of them has ended."""
+
+    def __init__(self, reader: Reader, message_ids: Iterable[str]) -> None:
+        self._reader = reader
+        self._about = frozenset(message_ids)
+        self._left = set(self._about)
+        self._failing: set[str] = set()
+
+    @property
+    def ended(self) -> str | None:
+        """Why nothing more will come; None: something may."""
+        return self._reader.ended if self._left or self._failing else "finished"
+
+    async def opening(self) -> AsyncIterator[Frame]:
+        """What was said before one listened."""
+        async for told in self._reader.opening():
+            if self._takes(told):
+                yield told
+
+    async def batch(self) -> list[Event | Frame]:
+        """What was said since."""
+        return [told for told in await self._reader.batch() if self._takes(told)]
+
+    def wake(self) -> None:
+        """Lets `batch` return."""
+        self._reader.wake()
+
+    def close(self) -> None:
+        """Listens no more; the replies go on."""
+        self._reader.close()
+
+    async def wait(self) -> None:
+        """Returns when the last reply has ended."""
+        try:
+            async for _ in self.opening():
+                pass
+            while self.ended is None:
+                await self.batch()
+        finally:
+            self.close()
+
+    def _takes(self, told: Event | Frame) -> bool:
+        message_id = str(told.payload.get("message_id", ""))
+        if message_id not in self._about or told.type not in _TURN:
+            return False
+        if message_id not in self._left and message_id not in self._failing:
+            return False
+        if told.type == "message.done":
+            self._left.discard(message_id)
+            if told.payload["finish_reason"] in ("error", "timeout"):
+                self._failing.add(message_id)
+        elif told.type == "error":
+            self._failing.discard(message_id)
+        return True
 
 
 class EventStream(Response):
-    """Sends frames until they end, the reader goes, or its socket takes nothing."""
+    """Streams a reader, or the part of it that is one turn."""
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
-        frames: AsyncIterator[Frame | Heartbeat],
+        streams: SseStreams,
+        reader: Reader,
+        still_valid: StillValid,
         *,
-        extended: bool,
-        stalled_s: float,
-        stop: Callable[[], None],
+        turn: Turn | None = None,
     ) -> None:
-        super().__init__(None, headers=_HEADERS)
-        del self.headers["content-length"]
-        self._frames = frames
-        self._extended = extended
-        self._stalled_s = stalled_s
-        self._stop = stop
+        super().__init__(None)
+        self._reader = reader
+        self._still_valid = still_valid
+        source = turn or reader
+        self._stream: SseResponse[Event | Frame] = SseResponse(
+            streams,
+            # It only reads `ended`, which the protocol takes for an attribute to be set.
+            cast("Source[Event | Frame]", source),
+            _SHARED,
+            user=reader.user_id,
+            first=_encoded(source.opening()),
+            on_beat=self._beat,
+            last=self._last,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves the stream."""
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        async with asyncio.TaskGroup() as group:
-            gone = group.create_task(self._until_gone(receive))
-            try:
-                await self._write(send)
-            finally:
-                gone.cancel()
-                self._stop()
-                if isinstance(self._frames, AsyncGenerator):
-                    await self._frames.aclose()
+        await self._stream(scope, receive, send)
 
-    async def _write(self, send: Send) -> None:
-        async def piece(body: bytes) -> None:
-            async with asyncio.timeout(self._stalled_s):
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _beat(self) -> Iterable[bytes] | None:
+        if not await self._reader.check(self._still_valid):
+            return None
+        return (_BEAT,) if self._reader.extended else ()
 
-        try:
-            await piece(_OPENING)
-            async for item in self._frames:
-                if isinstance(item, Frame):
-                    await piece(encode(item))
-                else:
-                    await piece(_PING)
-                    if self._extended:
-                        await piece(_BEAT)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (TimeoutError, OSError):
-            return  # the reader resumes with the id of the last frame it got
-
-    async def _until_gone(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._stop()
+    def _last(self, why: StreamEnd) -> Iterable[bytes]:
+        del why
+        told = self._reader.why
+        if told is None or not self._reader.extended:
+            return ()
+        code, text = told
+        return (encode(Frame(type="error", payload={"code": code, "message": text})),)
 
 
-async def turn_frames(
-    reader: Reader, message_ids: tuple[str, ...], still_valid: Callable[[], Awaitable[bool]]
-) -> AsyncGenerator[Frame | Heartbeat, None]:
-    """Only the frames of some replies, until the last of them has ended."""
-    left = set(message_ids)
-    failing: set[str] = set()
-    if not left:
-        return
-    async for item in reader.frames(still_valid):
-        if not isinstance(item, Frame):
-            yield item
-            continue
-        message_id = str(item.payload.get("message_id", ""))
-        if message_id not in message_ids or item.type not in _TURN:
-            continue
-        yield item
-        if item.type == "message.done":
-            left.discard(message_id)
-            if item.payload["finish_reason"] in ("error", "timeout"):
-                failing.add(message_id)
-        elif item.type == "error":
-            failing.discard(message_id)
-        if not left and not failing:
-            return
-
-
-_TURN = frozenset({"message.delta", "message.done", "error"})
+async def _encoded(frames: AsyncIterator[Frame]) -> AsyncIterator[bytes]:
+    async for told in frames:
+        yield encode(told)

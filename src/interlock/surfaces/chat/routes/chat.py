@@ -17,7 +17,7 @@ from interlock.surfaces.chat.parts import ERRORS, ChatParts, Id, Parts, RepeatKe
 from interlock.surfaces.chat.routes.posted import posted_answer, posted_view, replayed_headers
 from interlock.surfaces.chat.schemas.asked import ChatIn, ReplyIn
 from interlock.surfaces.chat.schemas.told import PostedOut
-from interlock.surfaces.chat.streaming import EventStream, turn_frames
+from interlock.surfaces.chat.streaming import EventStream, Turn
 
 __all__ = ["router"]
 
@@ -97,19 +97,15 @@ async def _answer(
         read_cursor(None, posted.last_event_id, None),
         extended=False,
     )
-    frames = turn_frames(
-        reader, posted.assistant_message_ids, partial(parts.callers.still_valid, ctx)
-    )
+    turn = Turn(reader, posted.assistant_message_ids)
     if streamed:
-        return EventStream(frames, extended=False, stalled_s=parts.stalled_s, stop=reader.stop)
+        still_valid = partial(parts.callers.still_valid, ctx)
+        return EventStream(parts.streams, reader, still_valid, turn=turn)
     try:
         async with asyncio.timeout(_WAIT_S):
-            async for _ in frames:
-                pass
+            await turn.wait()
     except TimeoutError:
         return posted_answer(posted, 202, more)
-    finally:
-        await frames.aclose()
     message = await parts.talks.reading.message(ctx, posted.assistant_message_ids[0])
     done = {
         "status": message["status"],

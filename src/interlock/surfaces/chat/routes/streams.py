@@ -41,7 +41,7 @@ async def conversation(
     reader = await parts.talks.streams.one(
         ctx, conversation_id.lower(), read_cursor(last, last_event_id, since), extended=more
     )
-    return _answer(parts, ctx, reader, extended=more)
+    return _answer(parts, ctx, reader)
 
 
 @router.get("/api/chat/stream", responses=_STREAM)
@@ -64,7 +64,7 @@ async def everything(
         only=tuple(dict.fromkeys(one.lower() for one in conversation_id or ())),
         extended=more,
     )
-    return _answer(parts, ctx, reader, extended=more)
+    return _answer(parts, ctx, reader)
 
 
 def _streaming(parts: ChatParts) -> None:
@@ -72,10 +72,5 @@ def _streaming(parts: ChatParts) -> None:
         raise NotFoundError("stream", "while `features.sse_v1` is off")
 
 
-def _answer(parts: ChatParts, ctx: Context, reader: Reader, *, extended: bool) -> Response:
-    return EventStream(
-        reader.frames(partial(parts.callers.still_valid, ctx)),
-        extended=extended,
-        stalled_s=parts.stalled_s,
-        stop=reader.stop,
-    )
+def _answer(parts: ChatParts, ctx: Context, reader: Reader) -> Response:
+    return EventStream(parts.streams, reader, partial(parts.callers.still_valid, ctx))
