@@ -5,7 +5,7 @@ limits, tools.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -62,9 +62,17 @@ def owns(path: str) -> bool:
 
 
 def build_chat(
-    parts: ChatParts, *, version: str, more: Sequence[APIRouter] = (), hsts: str | None = None
+    parts: ChatParts,
+    *,
+    version: str,
+    more: Sequence[APIRouter] = (),
+    wrap: Callable[[ASGIApp], ASGIApp] | None = None,
+    hsts: str | None = None,
 ) -> ASGIApp:
-    """The application, wrapped in what every answer carries."""
+    """The application, wrapped in what every answer carries.
+
+    `wrap` goes around the routes and inside of the request ids, e.g. to write cookies.
+    """
     app = FastAPI(
         title="Interlock conversations",
         version=version,
@@ -84,7 +92,8 @@ def build_chat(
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own seam
-    return Edge(app, extra={"Strict-Transport-Security": hsts} if hsts else None)
+    inner = app if wrap is None else wrap(app)
+    return Edge(inner, extra={"Strict-Transport-Security": hsts} if hsts else None)
 
 
 async def _domain(request: Request, exc: Exception) -> Response:

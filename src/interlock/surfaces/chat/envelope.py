@@ -75,7 +75,8 @@ def validation_problem(errors: Sequence[Mapping[str, str]], *, strict: bool) -> 
 
 def status_of(exc: InterlockError) -> tuple[int, str]:
     """HTTP status and code of an error."""
-    return _status(exc.error_kind), exc.error_code
+    code = exc.error_code
+    return 423 if code == "account_disabled" else _status(exc.error_kind), code
 
 
 def _status(kind: ErrorKind) -> int:  # noqa: C901, PLR0911, PLR0912 - a closed table
