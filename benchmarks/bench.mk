@@ -22,3 +22,7 @@ bench-security: $(VENV)/.run  ## Attack agents with AgentDojo's tasks and a full
 
 bench-security-install: $(VENV)/.run  ## Fetch the package agentdojo, measure nothing
 	@$(BIN)/python -m benchmarks.agentdojo --install-only
+
+.PHONY: bench-events
+bench-events: $(VENV)/.run  ## Measure the event log and 2,000 live streams (about 3 minutes)
+	@$(BIN)/python benchmarks/events.py $(BENCH_ARGS)

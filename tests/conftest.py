@@ -82,6 +82,7 @@ def postgresql_url(_postgresql_database: str) -> str:
     """URL of an empty PostgreSQL database."""
     with psycopg.connect(_postgresql_database, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("DROP SCHEMA IF EXISTS dbos CASCADE")
         connection.execute("CREATE SCHEMA public")
     return _postgresql_database
 

@@ -252,21 +252,21 @@ class EventLog:
         take: Callable[[], list[Posted]],
     ) -> list[Event]:
         repository = EventRepository(connection, self._database.dialect)
-        last_seq = await repository.lock()
-        self._dispatcher.start_at(last_seq)
+        before = await repository.take_numbers(len(new)) - len(new)
+        self._dispatcher.start_at(before)
         # INVARIANT: taken only under the lock, so nobody can overtake what is taken.
         taken = take()
         after_rollback(connection, lambda: self._back(taken))
         waiting = await self._undoubted(repository, taken)
+        if waiting:
+            await repository.take_numbers(len(waiting))
         entries = [(one.stream, one.event, one.payload) for one in waiting]
         entries += new
-        if not entries:
-            after_commit(connection, lambda: self._gone(taken, []))
-            return []
-        written, rows = await self._numbered(repository, entries, last_seq)
+        written, rows = await self._numbered(repository, entries, before)
         for posted, event in zip(waiting, written, strict=False):
             posted.doubt = (event.seq, event.id)
-        await repository.add(rows if self._ring is None else (), last_seq=written[-1].seq)
+        if rows and self._ring is None:
+            await repository.add(rows)
         after_commit(connection, lambda: self._gone(taken, written))
         return written
 
@@ -279,7 +279,7 @@ class EventLog:
         counts: dict[str, int] = {}
         for stream, _, _ in entries:
             counts[stream] = counts.get(stream, 0) + 1
-        last_ms = await repository.stamp(counts, self._now())
+        last_ms = await repository.stamp(counts, self._now()) if counts else {}
         next_ms = {stream: last_ms[stream] - count + 1 for stream, count in counts.items()}
         written: list[Event] = []
         rows: list[dict[str, Any]] = []

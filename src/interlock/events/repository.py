@@ -43,27 +43,20 @@ class EventRepository:
         self._connection = connection
         self._dialect = dialect
 
-    async def lock(self) -> int:
-        """Holds other appends back until the transaction ends; the last number given out."""
-        query = select(event_counter.c.last_seq).where(event_counter.c.id == 1)
-        if self._dialect == "postgresql":
-            query = query.with_for_update()
-        found = await self._connection.scalar(query)
-        if found is None:
-            await self._connection.execute(
-                text(
-                    "INSERT INTO event_counter (id, last_seq) VALUES (1, 0) ON CONFLICT DO NOTHING"
-                )
-            )
-            found = await self._connection.scalar(query)
-        return int(found or 0)
+    async def take_numbers(self, count: int) -> int:
+        """Takes the next numbers; the last of them. Holds other appends back from here on."""
+        last = await self._connection.scalar(_TAKE, {"count": count})
+        if last is None:
+            await self._connection.execute(_FIRST)
+            last = await self._connection.scalar(_TAKE, {"count": count})
+        return int(last or 0)
 
     async def last_seq(self) -> int:
         """The last committed number."""
         return int(await self._connection.scalar(select(event_counter.c.last_seq)) or 0)
 
     async def stamp(self, counts: Mapping[str, int], at_ms: int) -> dict[str, int]:
-        """Takes the next instants of streams; the last one of each. Needs `lock`.
+        """Takes the next instants of streams; the last one of each. Needs numbers to be taken.
 
         Every stream gets as many as `counts` says, one millisecond apart, not before `at_ms`
         and after all earlier ones of the stream.
@@ -81,11 +74,9 @@ class EventRepository:
             last.update({row[0]: row[1] for row in rows})
         return last
 
-    async def add(self, rows: Sequence[Mapping[str, object]], *, last_seq: int) -> None:
-        """Stores rows (none: only the counter moves). Needs `lock`."""
-        if rows:
-            await self._connection.execute(_INSERT, rows)
-        await self._connection.execute(_ADVANCE, {"last": last_seq})
+    async def add(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Stores rows with numbers that were taken."""
+        await self._connection.execute(_INSERT, rows)
 
     async def read(
         self,
@@ -173,7 +164,10 @@ class EventRepository:
 
 
 _INSERT = insert(events)
-_ADVANCE = text("UPDATE event_counter SET last_seq = :last WHERE id = 1")
+_TAKE = text(
+    "UPDATE event_counter SET last_seq = last_seq + :count WHERE id = 1 RETURNING last_seq"
+)
+_FIRST = text("INSERT INTO event_counter (id, last_seq) VALUES (1, 0) ON CONFLICT DO NOTHING")
 
 
 @functools.lru_cache(maxsize=_HEADS_AT_ONCE * 2)
