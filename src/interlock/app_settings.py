@@ -16,6 +16,7 @@ from typing import Any, ClassVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.settings import EventSettings
 from interlock.gateway.recorder import RecorderSettings
 from interlock.gateway.settings import GatewaySettings
@@ -105,6 +106,8 @@ class AppSettings(BaseModel):
     keys: KeyCacheSettings = KeyCacheSettings()
     limits: LimitSettings = LimitSettings()
     events: EventSettings = EventSettings()
+    chat: ChatSettings = ChatSettings()
+    sse: StreamSettings = StreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     upstreams: UpstreamSettings = UpstreamSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
@@ -152,6 +155,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "keys": KeyCacheSettings,
     "limits": LimitSettings,
     "events": EventSettings,
+    "chat": ChatSettings,
+    "sse": StreamSettings,
     "telemetry": TelemetrySettings,
 }
 """Tables of the settings file, besides those of the upstreams."""
@@ -175,7 +180,8 @@ _SHORT = {
 _VARIABLES: Mapping[str, str] = _SHORT | {
     f"{section}_{name}".upper(): f"{section}.{name}"
     for section, model in SECTIONS.items()
-    for name in model.model_fields
+    for name, info in model.model_fields.items()
+    if not (isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel))
 }
 _PROVIDER_FIELDS = tuple(
     name

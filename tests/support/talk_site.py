@@ -184,15 +184,10 @@ class NamedCallers:
     async def context(self, request: Request) -> Context:
         name = request.headers.get("x-person")
         if name is None:
-            raise NobodyError("sign in first")
+            raise InterlockError(
+                "sign in first", kind=ErrorKind.UNAUTHENTICATED, code="unauthorized"
+            )
         return context(name, global_role=request.headers.get("x-role", "member"))
 
     async def still_valid(self, ctx: Context) -> bool:
         return ctx.username not in self.ended
-
-
-class NobodyError(InterlockError):
-    """Raised when nobody is signed in."""
-
-    kind = ErrorKind.UNAUTHENTICATED
-    code = "unauthorized"

@@ -4,7 +4,9 @@ A person without a beat or an open stream is `away` after 90 s and `offline` aft
 Others are told when the status changes, otherwise at most once a minute.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from interlock.conversations.announcing import (
@@ -19,12 +21,16 @@ from interlock.conversations.paths import valid_path
 from interlock.conversations.permissions import Action
 from interlock.conversations.spine import Spine, Work, user_of
 from interlock.identity.context import Context
+from interlock.kernel.errors import InterlockError
 
 __all__ = ["Attendance", "come_online"]
 
 AWAY_S, OFFLINE_S = 90.0, 300.0
 _AGAIN_S = 60.0
 _TYPING_S = 30.0
+_SWEEP_S = 15.0
+
+_log = logging.getLogger("interlock.conversations")
 
 
 class Attendance:
@@ -104,6 +110,15 @@ class Attendance:
                 known.get(one) or Presence(user_id=one, status="offline", last_seen_at=0.0)
                 for one in people
             ]
+
+    async def run(self, streaming: Callable[[], Collection[str]]) -> None:
+        """Sweeps every few seconds until cancelled; `streaming` as in `sweep`."""
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            try:
+                await self.sweep(streaming())
+            except InterlockError as exc:
+                _log.warning("presence was not brought up to date: %s", exc.message)
 
     async def sweep(self, streaming: Collection[str]) -> None:
         """Lets people who were not heard of for a while be away, then offline.

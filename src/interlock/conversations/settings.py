@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["ChatSettings", "StreamSettings"]
+__all__ = ["BackpressureSettings", "ChatSettings", "StreamSettings"]
 
 
 class ChatSettings(BaseModel):
@@ -25,6 +25,16 @@ class ChatSettings(BaseModel):
     """Messages of other threads shown as background when a conversation asks for them."""
 
 
+class BackpressureSettings(BaseModel):
+    """What becomes of events for a reader that does not keep up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    drop_strategy: Literal["coalesce", "drop_tokens", "drop_tokens_and_system"] = "coalesce"
+    """`coalesce` merges and loses nothing."""
+    warn_queue_ratio: float = Field(default=0.75, gt=0, le=1)
+
+
 class StreamSettings(BaseModel):
     """Live streams of conversations."""
 
@@ -36,8 +46,7 @@ class StreamSettings(BaseModel):
     max_backfill_events: int = Field(default=512, ge=1)
     initial_replay_seconds: float = Field(default=10.0, ge=0)
     delta_flush_ms: int = Field(default=30, ge=0)
-    drop_strategy: Literal["coalesce", "drop_tokens", "drop_tokens_and_system"] = "coalesce"
-    warn_queue_ratio: float = Field(default=0.75, gt=0, le=1)
+    backpressure: BackpressureSettings = BackpressureSettings()
     max_streams_per_user: int = Field(default=20, ge=1)
     stalled_seconds: float = Field(default=30.0, gt=0)
     """A socket that accepts nothing for this long is closed."""

@@ -1,5 +1,6 @@
 """Resuming a stream, wherever it was cut. Source: conversations.md, 11.4."""
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +99,7 @@ async def test_resuming_after_any_event_gives_exactly_the_rest(database: Databas
     assert len(merged) < len(events) - 1
 
 
+@requirement("chat.resume.every-cut")
 async def test_a_resumed_resume_gives_the_rest_too(database: Database) -> None:
     site = TalkSite(database)
     conversation = await _busy(site)
@@ -109,6 +111,7 @@ async def test_a_resumed_resume_gives_the_rest_too(database: Database) -> None:
         assert _flat(first[: cut + 1]) + _flat(again) == _flat(first)
 
 
+@requirement("chat.resume.fresh")
 async def test_without_a_cursor_a_growing_reply_comes_whole(database: Database) -> None:
     site = TalkSite(database)
     made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
@@ -133,6 +136,7 @@ async def test_without_a_cursor_a_growing_reply_comes_whole(database: Database) 
     assert [one.type for one in more if one.type == "message.done"] == ["message.done"]
 
 
+@requirement("chat.resume.fresh")
 async def test_without_a_cursor_a_reply_that_just_ended_comes_whole(database: Database) -> None:
     site = TalkSite(database)
     made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
@@ -151,6 +155,7 @@ async def test_without_a_cursor_a_reply_that_just_ended_comes_whole(database: Da
     assert types.index("message.delta") < types.index("message.done")
 
 
+@requirement("chat.resume.gap")
 async def test_too_much_to_replay_is_told_as_the_present_state(database: Database) -> None:
     site = TalkSite(database, max_backfill_events=3)
     conversation = await _busy(site)
@@ -172,6 +177,7 @@ async def test_too_much_to_replay_is_told_as_the_present_state(database: Databas
     ]
 
 
+@requirement("chat.resume.rebuilt")
 async def test_a_cursor_inside_a_reply_whose_log_is_gone_gets_the_rest_of_it(
     database: Database,
 ) -> None:
@@ -196,6 +202,7 @@ async def test_a_cursor_inside_a_reply_whose_log_is_gone_gets_the_rest_of_it(
     assert [one.type for one in frames if one.type == "message.done"] == ["message.done"]
 
 
+@requirement("chat.resume.bad-cursor")
 async def test_a_bad_cursor_is_ignored(client: Callable[[str], ChatClient], site: TalkSite) -> None:
     ann = client("ann")
     made = await site.talks.conversations.create(ANN, NewConversation(title="x"))
@@ -204,3 +211,48 @@ async def test_a_bad_cursor_is_ignored(client: Callable[[str], ChatClient], site
     )
 
     assert (await stream.start())[0] == 200
+
+
+@requirement("chat.resume.every-cut")
+@pytest.mark.parametrize("seed", range(4))
+async def test_resuming_is_exact_whatever_happened_in_whatever_order(
+    database: Database, seed: int
+) -> None:
+    site = TalkSite(database)
+    chance = random.Random(seed)
+    made = await site.talks.conversations.create(
+        ANN, NewConversation(title="x", is_group=True, participants=((BOB.user_id or "", "admin"),))
+    )
+    conversation = str(made["id"])
+    growing: list[str] = []
+    texts: dict[str, str] = {}
+    for _ in range(40):
+        what = chance.random()
+        if what < 0.2 or not growing:
+            site.clock.move(3)
+            author = chance.choice((ANN, BOB))
+            posted = await site.talks.posting.root(
+                author, conversation, Draft(content=chance.choice(("@helper", "@poet @helper")))
+            )
+            growing += posted.assistant_message_ids
+        elif what < 0.8:
+            reply = chance.choice(growing)
+            pieces = [chance.choice("abcdef") * chance.randint(1, 3) for _ in range(2)]
+            texts[reply] = texts.get(reply, "") + "".join(pieces)
+            await site.talks.writer.write(reply, pieces)
+        else:
+            reply = growing.pop(chance.randrange(len(growing)))
+            await site.talks.writer.end(reply, Ending(status="complete", finish_reason="stop"))
+    logged = await site.log.read([f"conversation:{conversation}"], limit=1000, reader=BOB.user_id)
+    logged = [one for one in logged if one.type != "conversation.created"]
+    events = [Frame(type=one.type, payload=one.payload, id=one.id) for one in logged]
+
+    for cut in chance.sample(range(len(events)), 25):
+        rest = await _opening(site, BOB, conversation, header=events[cut].id)
+        assert _flat(events[: cut + 1]) + _flat(rest) == _flat(events)
+        for text_cut, frame in enumerate(rest[:3]):
+            again = await _opening(site, BOB, conversation, header=frame.id)
+            assert _flat(rest[: text_cut + 1]) + _flat(again) == _flat(rest)
+    whole = _flat(events)
+    for reply, text in texts.items():
+        assert "".join(one[1] for one in whole if one[0] == reply) == text

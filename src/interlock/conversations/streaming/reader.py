@@ -136,7 +136,8 @@ class Reader:
             wanted=[*streams, user_stream(self._user_id)],
             reader=self._user_id,
             backpressure=backpressure(
-                self._settings.drop_strategy, self._settings.warn_queue_ratio
+                self._settings.backpressure.drop_strategy,
+                self._settings.backpressure.warn_queue_ratio,
             ),
         )
         self._sit()
