@@ -20,7 +20,7 @@ bench-stacks: $(VENV)/.run  ## Compare HTTP server stacks for Python
 bench-security: $(VENV)/.run  ## Attack agents with AgentDojo's tasks and a fully compromised model (about 20 minutes)
 	@$(BIN)/python -m benchmarks.agentdojo $(BENCH_ARGS)
 
-bench-security-install: $(VENV)/.run  ## Fetch the package agentdojo, measure nothing
+bench-security-install: $(VENV)/.run  ## Fetch the locked extra bench-security, measure nothing
 	@$(BIN)/python -m benchmarks.agentdojo --install-only
 
 .PHONY: bench-events

@@ -13,11 +13,13 @@ from benchmarks.agentdojo.curve import CURVES, generic_steps, suite_steps
 from benchmarks.agentdojo.defences import ROWS, Row, player, shipped_policies
 from benchmarks.agentdojo.inprocess import Conversation, compiled
 from benchmarks.agentdojo.install import install
+from benchmarks.agentdojo.latency import latency
 from benchmarks.agentdojo.overhttp import Gateway
 from benchmarks.agentdojo.report import render, table
 from benchmarks.agentdojo.scenario import Outcome, Pair, Run, pairs, play
 from benchmarks.agentdojo.suites import load_suites
 from benchmarks.agentdojo.tally import record, run_facts
+from benchmarks.rig.machine import describe
 
 _HERE = Path(__file__).parent
 _RESULTS = _HERE / "results"
@@ -31,7 +33,8 @@ def main() -> None:
     parser.add_argument("--install-only", action="store_true", help="fetch the package, no more")
     parser.add_argument(
         "--only",
-        help="rows, `agreement`, `costs`, `curve-NAME`, by commas; the others stay as they were",
+        help="rows, `agreement`, `costs`, `latency`, `curve-NAME`, by commas; "
+        "the others stay as they were",
     )
     given = parser.parse_args()
     install(_say)
@@ -42,6 +45,7 @@ def main() -> None:
         *(f"curve-{name}" for name in CURVES),
         "agreement",
         "costs",
+        "latency",
     }
     wanted = set(given.only.split(",")) if given.only else parts
     if wanted - parts:
@@ -54,6 +58,8 @@ def main() -> None:
                 _save(row.name, _measured(row, suites, gateway))
         if "agreement" in wanted:
             _save("agreement", _agreement(suites, gateway))
+        if "latency" in wanted:
+            _save("latency", latency(suites, gateway) | {"measured": describe()})
     for name in CURVES:
         if f"curve-{name}" in wanted:
             _save(f"curve-{name}", _curve(name, suites))

@@ -1,38 +1,47 @@
 """Puts the package `agentdojo` where the benchmark finds it; nothing else ever sees it.
 
-Its declared dependencies are client libraries of model providers, of which the suites need
-none, so it is installed without them and with the three small packages that the suites
-import. All of it goes into an environment of its own.
+It is the extra `bench-security` of this project. Half of what it depends on are client libraries
+of model providers, so all of it goes, as `requirements/security.txt` locks it, into an
+environment of its own. The lock has Interlock's libraries in the versions Interlock runs with.
 """
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Callable
 
-from benchmarks.rig.layout import venv_python
+from benchmarks.rig.layout import ROOT, venv_python
 
-__all__ = ["PACKAGES", "install"]
+__all__ = ["LOCK", "install", "locked_version"]
 
-PACKAGES = (
-    "agentdojo==0.1.35",
-    "deepdiff==8.6.1",
-    "docstring-parser==0.18.0",
-    "orderly-set==5.5.0",
-)
+LOCK = ROOT / "requirements" / "security.txt"
+_MARK = "installed-lock"
 
 
 def install(say: Callable[[str], None]) -> None:
-    """Installs what is missing.
+    """Installs what the lock says, unless just that was installed before.
 
     Raises:
         subprocess.CalledProcessError: the package client failed.
     """
     python = venv_python("agentdojo")
-    library = python.parents[1] / "lib"
-    if any(library.glob("python3.*/site-packages/agentdojo-0.1.35.dist-info")):
+    mark = python.parents[1] / _MARK
+    wanted = hashlib.sha256(LOCK.read_bytes()).hexdigest()
+    if mark.exists() and mark.read_text() == wanted:
         return
-    say(f"installing {PACKAGES[0]}")
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
-    pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", *PACKAGES]
-    subprocess.run(pip, check=True, timeout=600)
+    say(f"installing agentdojo {locked_version()}")
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(python.parents[1])], check=True)
+    pip = [str(python), "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    # The lock is complete; left to resolve, pip refuses `pydantic[email]`, pinned as `pydantic`.
+    pip += ["--require-hashes", "--no-deps", "-r", str(LOCK)]
+    subprocess.run(pip, check=True, timeout=1200)
+    mark.write_text(wanted)
+
+
+def locked_version() -> str:
+    """The version of `agentdojo` in the lock."""
+    for line in LOCK.read_text(encoding="utf-8").splitlines():
+        name, _, rest = line.partition("==")
+        if name == "agentdojo":
+            return rest.split()[0]
+    raise AssertionError(f"no agentdojo in {LOCK.name}")

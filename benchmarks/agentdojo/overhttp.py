@@ -109,11 +109,11 @@ class Gateway:
     """A running `interlock serve`, used as a context."""
 
     def __init__(self) -> None:
-        self._key = "sq-" + secrets.token_hex(20)
+        self.key = "sq-" + secrets.token_hex(20)
         self._models = ThreadingHTTPServer(("127.0.0.1", 0), _Model)
         self._models.daemon_threads = True
         self._server: Server | None = None
-        self._port = 0
+        self.port = 0
 
     def __enter__(self) -> "Gateway":
         threading.Thread(target=self._models.serve_forever, daemon=True).start()
@@ -128,14 +128,14 @@ class Gateway:
             'api_key = "sk-upstream"\n'
             'models = ["worst-case"]\n'
         )
-        self._port = _free_port()
-        base = f"http://127.0.0.1:{self._port}"
+        self.port = _free_port()
+        base = f"http://127.0.0.1:{self.port}"
         command = [str(own_script("interlock")), "serve", "--host", "127.0.0.1"]
         self._server = Server(
-            [*command, "--port", str(self._port), "--data", str(data)],
+            [*command, "--port", str(self.port), "--data", str(data)],
             log=data / "interlock.log",
             core=None,
-            env={"INTERLOCK_BOOTSTRAP_KEY": self._key},
+            env={"INTERLOCK_BOOTSTRAP_KEY": self.key},
             cwd=data,
         )
         wait_until_open(self._server, base, name="interlock", timeout_s=60.0)
@@ -148,16 +148,20 @@ class Gateway:
         self._models.server_close()
         shutil.rmtree(self._data, ignore_errors=True)
 
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the server has taken so far."""
+        return 0.0 if self._server is None else self._server.cpu_s()
+
     def play(self, pair: Pair, code: str | None, *, mode: str = "standard") -> Outcome:
         """Plays a run through the gateway, with a policy in `X-Policy` (None: without one)."""
         run = Run(pair)
         name = secrets.token_hex(8)
         conversation = _Model.runs[name] = _Conversation(run)
-        headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
         if code is not None:
             policy = {"mode": mode, "codes": {"code": _on_one_line(code), "language": "sqrt"}}
             headers["X-Policy"] = json.dumps(policy)
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             return _Client(connection, headers, name, conversation).talk()
         finally:

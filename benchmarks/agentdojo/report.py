@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.agentdojo.curve import CURVES
 from benchmarks.agentdojo.defences import ROWS
+from benchmarks.agentdojo.latency import WAYS
 from benchmarks.agentdojo.reasons import ORACLE_ONLY, REASONS
 from benchmarks.agentdojo.suites import SUITES
 
@@ -77,7 +78,7 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
     yield ""
     yield "## Per suite"
     for row in ROWS:
-        if row.name in kept and row.name != "nothing":
+        if row.name in kept:
             yield ""
             yield from _per_suite(kept[row.name])
     yield ""
@@ -91,6 +92,8 @@ def _lines(kept: Mapping[str, Record]) -> Iterator[str]:
     yield from _dual(kept)
     if "costs" in kept:
         yield from _costs(kept["costs"])
+    if "latency" in kept:
+        yield from _latency(kept["latency"])
 
 
 def _main(kept: Mapping[str, Record]) -> Iterator[str]:
@@ -130,7 +133,13 @@ def _per_suite(found: Record) -> Iterator[str]:
     yield f"### {found['title']}"
     yield ""
     yield from _header(
-        "suite", "policy", "attacks (scripted)", "attacks (all)", "tasks", "tasks under attack"
+        "suite",
+        "policy",
+        "attacks (scripted)",
+        "attacks (all)",
+        "tasks",
+        "tasks under attack",
+        "false denials",
     )
     for suite in SUITES:
         one = found["suites"][suite]
@@ -141,6 +150,7 @@ def _per_suite(found: Record) -> Iterator[str]:
             f"{one['attacks']} of {one['pairs']}",
             f"{one['useful']} of {one['tasks']} ({100 * one['useful'] / one['tasks']:.0f} %)",
             f"{one['useful_under_attack']} of {one['pairs']}",
+            f"{one['falsely_denied_calls']} of {one['calls']} calls",
         )
 
 
@@ -232,6 +242,53 @@ def _cost_row(suite: str, one: Mapping[str, int]) -> str:
         f"{one['single_tokens']:,}",
         f"{one['dual_tokens']:,} ({one['dual_tokens'] / one['single_tokens']:.2f} x)",
     )
+
+
+def _latency(found: Record) -> Iterator[str]:
+    machine, tokens = found["measured"], found["tokens"]
+    yield ""
+    yield "## Dual-llm: time"
+    yield ""
+    yield (
+        f"The same {found['tasks']} tasks over HTTP through `interlock serve` with the demo model, "
+        f"no policy, no attack; single and dual in turns, the median of {found['rounds']} rounds "
+        "counts for a task. The demo model answers at once in the server's process, so this is "
+        "time of the gateway and the client's loop: what a real model takes comes on top, once for "
+        "each model call above. CPU is the server's."
+    )
+    yield ""
+    yield (
+        f"Measured {machine['date']} on {machine['cpu']}, {machine['cores']} cores, at "
+        f"a load average of {machine['load_average']:.1f}: compare the two ways, which met the "
+        "same load. CPU time says more than wall time where other programs were at work."
+    )
+    yield ""
+    yield from _header(
+        "per task", "single median", "single p90", "dual median", "dual p90", "factor", "factor p90"
+    )
+    for title, name in (("wall time", "wall_ms"), ("CPU time", "cpu_ms")):
+        one = found[name]
+        yield _row(
+            title,
+            *(f"{one[way][part]:.1f} ms" for way in WAYS for part in ("median", "p90")),
+            f"{one['factor']['median']:.2f} x",
+            f"{one['factor']['p90']:.2f} x",
+        )
+    yield ""
+    yield (
+        f"*Factor*: median and 90th percentile of each task's own; of the sums over all tasks it "
+        f"is {found['wall_ms']['factor_of_sums']:.2f} x wall time and "
+        f"{found['cpu_ms']['factor_of_sums']:.2f} x CPU. Tokens in `usage`, as the demo model "
+        f"counts: {tokens['single']:,} single, {tokens['dual']:,} dual "
+        f"({tokens['dual'] / tokens['single']:.2f} x). CaMeL reports 2.8 x the tokens, with a real "
+        "model as the planner."
+    )
+    if found["unlike"]:
+        yield ""
+        yield (
+            "Tasks whose tool calls are not the same either way, for code in the plan decides: "
+            f"{', '.join(found['unlike'])}."
+        )
 
 
 def _curves(curves: Record) -> Iterator[str]:

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Any
 
 from benchmarks.agentdojo.defences import Row
-from benchmarks.agentdojo.install import PACKAGES
+from benchmarks.agentdojo.install import locked_version
 from benchmarks.agentdojo.scenario import Outcome
 from benchmarks.agentdojo.suites import SUITES, VERSION
 from benchmarks.rig.machine import describe
@@ -72,6 +72,6 @@ def run_facts() -> dict[str, Any]:
         "machine": describe(),
         "python": platform.python_version(),
         "interlock": metadata.version("interlock"),
-        "agentdojo": PACKAGES[0].partition("==")[2],
+        "agentdojo": locked_version(),
         "benchmark": VERSION,
     }

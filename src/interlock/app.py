@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, TypedDict
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
@@ -36,6 +36,7 @@ from interlock.gateway.generation import PolicyGeneration
 from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
+from interlock.gateway.parts import Parts
 from interlock.gateway.pinning import StoredPins
 from interlock.gateway.policies.bound import StoredPolicies
 from interlock.gateway.policies.request_texts import RequestTexts
@@ -53,6 +54,7 @@ from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
+from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
 from interlock.policy.model import Caller, PolicySource, Presets
@@ -70,6 +72,7 @@ from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
 from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
 from interlock.tools.running import ToolRunner
+from interlock.web.credentials import Credentials
 from interlock.web.hot import HttpLimits, hot_protocol, sweep
 from interlock.web.listening import open_sockets
 
@@ -153,6 +156,19 @@ class Application:
             return {"store": "unreachable"}
         return {"store": "ok"}
 
+    def credentials(self) -> Credentials:
+        """What turns credentials of requests into contexts, for every surface people use."""
+        server = self.store.settings.server
+        return Credentials(
+            self.store.logins,
+            self.store.callers,
+            self.store.keys,
+            security=self.store.settings.security,
+            public_base_url=server.public_base_url,
+            allowed_origins=server.cors.allowed_origins,
+            trusted_proxies=server.trusted_proxies,
+        )
+
     async def _housekeeping(self) -> None:
         """Removes what was kept long enough, a little at a time."""
         kept = self.store.settings.gateway
@@ -168,23 +184,9 @@ class Application:
                 await self.request_texts.purge(before=oldest)
                 await self.annotations.purge(before=oldest)
                 await self.store.approvals.purge(before=oldest)
+                await self.store.logins.purge()
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
-
-
-class _Parts(TypedDict):
-    """What both ways of execution are made of: there is one of each."""
-
-    sessions: Sessions
-    rules: RulesCache
-    decider: Decider
-    upstreams: Upstreams
-    ledger: Ledger
-    pins: StoredPins
-    responses: ResponseStore
-    roles: Roles
-    clock: Clock
-    status_of: Callable[[InterlockError], int]
 
 
 class _SpanTracer:
@@ -251,10 +253,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         shared=settings.gateway.shared_sessions,
     )
     annotations = Annotations(database, clock, sessions)
-    parts: _Parts = {
-        "sessions": sessions,
-        "rules": RulesCache(policies),
-        "decider": Decider(
+    parts = Parts(
+        sessions=sessions,
+        rules=RulesCache(policies),
+        decider=Decider(
             recorder=recorder,
             clock=clock,
             roles=roles,
@@ -264,20 +266,20 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
             approvals=store.approvals,
             denial_wait_s=settings.gateway.denial_flush_s,
         ),
-        "upstreams": upstreams,
-        "ledger": ledger,
-        "pins": StoredPins(store.pins, clock),
-        "responses": responses,
-        "roles": roles,
-        "clock": clock,
-        "status_of": status_of,
-    }
-    dual = DualLlm(**parts, turn_s=settings.gateway.turn_s, turn_bytes=settings.gateway.turn_bytes)
+        upstreams=upstreams,
+        ledger=ledger,
+        pins=StoredPins(store.pins, clock),
+        responses=responses,
+        roles=roles,
+        clock=clock,
+        status_of=status_of,
+    )
+    dual = DualLlm(parts, turn_s=settings.gateway.turn_s, turn_bytes=settings.gateway.turn_bytes)
     router = Router((*BUILT_IN, *settings.upstreams.providers))
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
     configs = ConfigCache()
-    execution = Execution(SingleLlm(**parts), dual)
+    execution = Execution(SingleLlm(parts), dual)
 
     def config_of(key: KeyInfo) -> SessionConfig:
         return configs.get(key.id, key.config_version, "chat", b"", b"", b"", key.base_config)
@@ -296,8 +298,8 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     door = Door(
         executor=execution,
         sessions=sessions,
-        rules=parts["rules"],
-        decider=parts["decider"],
+        rules=parts.rules,
+        decider=parts.decider,
         limits=limits,
         config_of=config_of,
         default_provider=lambda: default_provider("chat", False),
@@ -414,16 +416,24 @@ def _compile_problems(code: str, language: str) -> list[str]:
     return []
 
 
+def application_alone(settings: AppSettings) -> bool:
+    """Whether no other server may work on the same store: SQLite has one writer."""
+    return settings.database_url.startswith("sqlite")
+
+
 async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult], None]) -> None:
     """Serves until a signal stops it; `ready` gets the base URL when the port is open.
 
     Raises:
         ListenError: the port is taken; nothing was made then.
+        DataInUseError: another server has the data directory.
     """
     with ExitStack() as held:
         listening = open_sockets(settings.server.host, settings.server.port)
         for one in listening:
             held.enter_context(one)
+        if application_alone(settings):
+            held.enter_context(hold(settings.data))
         application = build(settings)
         async with application.running() as made:
             server = make_server(application)
@@ -488,6 +498,8 @@ def make_server(application: Application) -> GatewayServer:
         "lifespan": "off",
         "access_log": False,
         "log_config": None,
+        # Who may say what address a client has is decided in `web.credentials`.
+        "proxy_headers": False,
         "server_header": False,
         "backlog": 4096,
         "timeout_keep_alive": int(settings.server.idle_s),

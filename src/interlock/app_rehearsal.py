@@ -16,6 +16,7 @@ from interlock.gateway.execution import Execution
 from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import SessionIds
 from interlock.gateway.ledger import Ledger
+from interlock.gateway.parts import Parts
 from interlock.gateway.policies.bound import StoredPolicies
 from interlock.gateway.rehearsal.memory import FixedPolicies, MemoryRecorder, NoCounter, NoPins
 from interlock.gateway.rehearsal.playing import Stage
@@ -86,7 +87,7 @@ def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
     )
     pins = NoPins()
     responses = ResponseStore(recorder=recorder, clock=clock, lifetime_s=_LIFETIME_S)
-    single = SingleLlm(
+    parts = Parts(
         sessions=sessions,
         rules=rules,
         decider=decider,
@@ -98,20 +99,7 @@ def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
         clock=clock,
         status_of=_status_of,
     )
-    dual = DualLlm(
-        sessions=sessions,
-        rules=rules,
-        decider=decider,
-        upstreams=upstreams,
-        ledger=ledger,
-        pins=pins,
-        responses=responses,
-        roles=roles,
-        clock=clock,
-        status_of=_status_of,
-        turn_s=settings.turn_s,
-        turn_bytes=settings.turn_bytes,
-    )
+    dual = DualLlm(parts, turn_s=settings.turn_s, turn_bytes=settings.turn_bytes)
 
     def close() -> None:
         upstreams.close()
@@ -120,7 +108,7 @@ def _stage(terms: Terms, clock: Clock, settings: GatewaySettings) -> Stage:
 
     now = clock.now().timestamp()
     return Stage(
-        execution=Execution(single, dual),
+        execution=Execution(SingleLlm(parts), dual),
         recorder=recorder,
         close=close,
         key=terms.key,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.settings import EventSettings
@@ -22,6 +22,7 @@ from interlock.gateway.recorder import RecorderSettings
 from interlock.gateway.settings import GatewaySettings
 from interlock.gateway.shipped import SHIPPED
 from interlock.identity.keys import KeyCacheSettings
+from interlock.identity.login.settings import AuthSettings, SessionSettings
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.limits.settings import LimitSettings
 from interlock.providers.catalog import BUILT_IN, KINDS
@@ -29,6 +30,13 @@ from interlock.providers.settings import ProviderSettings, UpstreamSettings
 from interlock.storage.settings import StoreSettings
 from interlock.telemetry.redaction import MASK, mask_members, mask_text
 from interlock.telemetry.settings import TelemetrySettings
+from interlock.web.settings import (
+    CorsSettings,
+    FeatureSettings,
+    SecuritySettings,
+    check_base_url,
+    check_proxies,
+)
 
 __all__ = [
     "SECTIONS",
@@ -78,6 +86,14 @@ class ServerSettings(BaseModel):
     """Browser origins that may call the APIs, e.g. `https://chat.example`; `*`: any."""
     metrics: bool = True
     """Whether `/metrics` is served."""
+    public_base_url: str | None = None
+    """Where browsers reach the server; decides about secure cookies and links."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks whose `X-Forwarded-For` and `X-Real-IP` are believed."""
+    cors: CorsSettings = CorsSettings()
+
+    _base_url = field_validator("public_base_url")(check_base_url)
+    _proxies = field_validator("trusted_proxies")(check_proxies)
 
 
 class BootstrapSettings(BaseModel):
@@ -111,6 +127,10 @@ class AppSettings(BaseModel):
     telemetry: TelemetrySettings = TelemetrySettings()
     upstreams: UpstreamSettings = UpstreamSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
+    security: SecuritySettings = SecuritySettings()
+    session: SessionSettings = SessionSettings()
+    auth: AuthSettings = AuthSettings()
+    features: FeatureSettings = FeatureSettings()
 
     @property
     def database_url(self) -> str:
@@ -158,6 +178,10 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "chat": ChatSettings,
     "sse": StreamSettings,
     "telemetry": TelemetrySettings,
+    "security": SecuritySettings,
+    "session": SessionSettings,
+    "auth": AuthSettings,
+    "features": FeatureSettings,
 }
 """Tables of the settings file, besides those of the upstreams."""
 _UPSTREAM_KEYS = tuple(UpstreamSettings.model_fields)
@@ -332,6 +356,8 @@ def _read_variables(raw: _Raw, environ: Mapping[str, str]) -> None:
         path = _VARIABLES.get(name)
         parts = tuple(path.split(".")) if path is not None else _provider_path(name)
         if parts is None:
+            parts = _nested_path(name)
+        if parts is None:
             known = (*_VARIABLES, "CONFIG", "PROVIDERS_<NAME>_API_KEY")
             raw.problems.append(f"{variable}: unknown variable{_nearest(name, known, _PREFIX)}")
         elif environ[variable] != "":
@@ -339,6 +365,18 @@ def _read_variables(raw: _Raw, environ: Mapping[str, str]) -> None:
             if _is_list(parts):
                 value = [item.strip() for item in str(value).split(",") if item.strip()]
             raw.put(parts, value, variable)
+
+
+def _nested_path(name: str) -> tuple[str, ...] | None:
+    """The key of e.g. `SECURITY__COOKIE__DOMAIN`: two underscores between levels."""
+    parts = tuple(name.lower().split("__"))
+    model: type[BaseModel] | None = SECTIONS.get(parts[0])
+    for part in parts[1:]:
+        if model is None or part not in model.model_fields:
+            return None
+        below = model.model_fields[part].annotation
+        model = below if isinstance(below, type) and issubclass(below, BaseModel) else None
+    return parts if len(parts) > 1 and model is None else None
 
 
 def _provider_path(name: str) -> tuple[str, ...] | None:
@@ -359,6 +397,8 @@ def _is_list(path: tuple[str, ...]) -> bool:
         ("gateway", "policy_files"),
         ("no_proxy",),
         ("server", "allowed_origins"),
+        ("server", "trusted_proxies"),
+        ("server", "cors", "allowed_origins"),
     }
 
 

@@ -31,15 +31,19 @@ from interlock.gateway.rules import FilePolicies
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.bootstrap import Bootstrap, BootstrapResult
+from interlock.identity.callers import Callers
 from interlock.identity.keys import KeyService
+from interlock.identity.login.service import LoginSessions
+from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
+from interlock.ops.backup import Backup
 from interlock.policy.model import PolicySource
 from interlock.storage.engine import Database
 from interlock.storage.migrate import SchemaStatus, check_schema, migrate
 from interlock.storage.schema import metadata
 from interlock.storage.secrets import SecretBox
 
-__all__ = ["Store", "check_store", "migrate_store", "open_database", "open_store"]
+__all__ = ["Store", "backup_parts", "check_store", "migrate_store", "open_database", "open_store"]
 
 _TABLES = (
     approval_tables,
@@ -65,6 +69,9 @@ class Store:
     keys: KeyService
     """Run `keys.run()` in a task group as long as requests are served."""
     admin: IdentityAdmin
+    people: People
+    logins: LoginSessions
+    callers: Callers
     bootstrap: Bootstrap
     history: History
     pins: ToolPinRepository
@@ -84,6 +91,7 @@ class Store:
             admin_email=given.admin_email,
             admin_password=_clear(given.admin_password),
             key=_clear(given.bootstrap_key),
+            make_admin=not self.settings.auth.setup,
         )
 
     async def close(self) -> None:
@@ -116,6 +124,22 @@ def check_store(settings: AppSettings) -> SchemaStatus:
     return check_schema(open_database(settings), metadata)
 
 
+def backup_parts(settings: AppSettings) -> Backup:
+    """What a backup is made of, or restored into; the schema must be there.
+
+    Raises:
+        SecretKeyError: the master key cannot be used.
+    """
+    secrets = SecretBox.load(settings.data, _clear(settings.bootstrap.secret_key))
+    return Backup(
+        database=open_database(settings),
+        metadata=metadata,
+        data=settings.data,
+        revision=check_store(settings).head,
+        key_id=secrets.key_id,
+    )
+
+
 def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
     """Builds everything on a migrated store. Inside or outside an event loop.
 
@@ -142,6 +166,9 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         audit=audit,
         keys=keys,
         admin=admin,
+        people=People(database, admin, audit, clock, keys=keys),
+        logins=LoginSessions(database, clock, settings=settings.session, auth=settings.auth),
+        callers=Callers(database),
         bootstrap=Bootstrap(database, secrets, admin, audit, keys=keys),
         history=history,
         pins=ToolPinRepository(database),

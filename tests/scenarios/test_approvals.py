@@ -11,6 +11,7 @@ import pytest
 from tests.support.gateway import Gateway, running_gateway
 
 from interlock.gateway.approvals.model import Approval, ApprovalClosedError, OwnApprovalError
+from interlock.gateway.approvals.repository import ApprovalRepository
 from interlock.identity.model import Actor, KeySpec
 
 pytestmark = pytest.mark.anyio
@@ -253,3 +254,58 @@ async def test_nobody_lifts_a_denial_of_his_own_request(gateway: Gateway) -> Non
 
     assert still.state == "pending"
     assert called(await request) == []
+
+
+async def test_whose_key_it_is_counts_and_not_the_name_of_the_day(gateway: Gateway) -> None:
+    (key,) = [one for one in await gateway.app.store.admin.keys() if one.label == "asks"]
+    other = Actor(name="new-name@corp.example", surface="console")
+    approvals = gateway.app.store.approvals
+    async with asyncio.TaskGroup() as group:
+        request = group.create_task(ask(gateway))
+        found = await pending(gateway)
+        with pytest.raises(OwnApprovalError):
+            await approvals.decide(found.id, other, allow=True, answered_by_user_id=key.user_id)
+        await approvals.decide(found.id, other, allow=True, answered_by_user_id="usr_other")
+
+    assert called(request.result()) == [{"to": "eve"}]
+
+
+async def test_people_may_answer_themselves_where_the_server_says_so(tmp_path: Path) -> None:
+    environ = {"INTERLOCK_GATEWAY_APPROVAL_SELF": "allow"}
+    async with running_gateway(tmp_path, environ=environ) as gateway:
+        key = await gateway.app.store.admin.create_key(KeySpec(label="asks", approval="ask"), BOSS)
+        gateway.key = key.token
+        async with asyncio.TaskGroup() as group:
+            request = group.create_task(ask(gateway))
+            found = await pending(gateway)
+            own = Actor(name=found.asked_for, surface="console")
+            await gateway.app.store.approvals.decide(found.id, own, allow=True)
+
+    assert called(request.result()) == [{"to": "eve"}]
+
+
+async def test_the_question_about_a_decision_is_found_in_its_account_alone(
+    gateway: Gateway,
+) -> None:
+    approvals = gateway.app.store.approvals
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ask(gateway))
+        found = await pending(gateway)
+        await approvals.decide(found.id, BOSS, allow=True)
+
+    same = await approvals.about(found.decision_id, account_id=found.account_id)
+    assert same is not None
+    assert same.id == found.id
+    assert await approvals.about(found.decision_id, account_id="acc_other") is None
+
+
+async def test_values_go_when_the_server_that_asked_is_gone(gateway: Gateway) -> None:
+    store = gateway.app.store
+    async with asyncio.TaskGroup() as group:
+        group.create_task(ask(gateway))
+        found = await pending(gateway)
+        async with store.database.transaction() as connection:
+            await ApprovalRepository(connection).expire(before=found.expires_at + 1)
+        gone = await store.approvals.find(found.id)
+
+    assert (gone.state, gone.arguments, gone.lineage) == ("expired", None, {})

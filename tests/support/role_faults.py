@@ -24,8 +24,8 @@ class RoleFaults(DemoUpstream):
     def __init__(self) -> None:
         super().__init__(faults=True, key_required=True)
         self.faults: dict[ModelRole, str] = {}
-        self.says: dict[ModelRole, str] = {}
-        """What a role answers instead of what it would."""
+        self.says: dict[ModelRole, str | list[str]] = {}
+        """What a role answers instead of what it would; of a list one after the other."""
         self.asked: list[tuple[ModelRole | None, str]] = []
         self.hold: threading.Event | None = None
         self.arrived = threading.Event()
@@ -41,7 +41,9 @@ class RoleFaults(DemoUpstream):
             await asyncio.to_thread(self.hold.wait, 10)
         fault = None if role is None else self.faults.get(role)
         if role is not None and role in self.says:
-            return _reply(200, json.dumps(_said(self.says[role])).encode())
+            said = self.says[role]
+            text = said if isinstance(said, str) else said.pop(0)
+            return _reply(200, json.dumps(_said(text)).encode())
         if fault is None:
             return await super().handle(method, path, headers, body)
         if fault.isdigit():

@@ -1,12 +1,10 @@
 """`interlock approvals`: let a person answer what a policy denies softly."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from interlock.app_store import Store
 from interlock.cli.local import (
@@ -20,9 +18,9 @@ from interlock.cli.local import (
     out,
 )
 from interlock.cli.when import shown_instant
+from interlock.cli.words import legend, marked, plain, shown_json
 from interlock.gateway.approvals.model import Approval
 from interlock.gateway.lineage import lineage_lines
-from interlock.kernel.visible import visible
 
 __all__ = ["app"]
 
@@ -71,8 +69,8 @@ def list_approvals(
         table.add_row(
             one.id,
             shown_instant(one.asked_at),
-            escape(one.asked_for),
-            escape(one.tool),
+            plain(one.asked_for),
+            plain(one.tool),
             one.state,
             shown_instant(one.expires_at),
         )
@@ -180,7 +178,7 @@ def _print(one: Approval, *, as_json: bool) -> None:
         emit_json(asdict(one))
         return
     colour = {"pending": "yellow", "allowed": "green"}.get(one.state, "red")
-    out.print(f"[{colour}]{one.state}[/] [bold]{escape(one.tool)}[/] for {escape(one.asked_for)}")
+    out.print(f"[{colour}]{one.state}[/] [bold]{plain(one.tool)}[/] for {plain(one.asked_for)}")
     facts = {
         "approval": one.id,
         "asked": shown_instant(one.asked_at),
@@ -194,67 +192,20 @@ def _print(one: Approval, *, as_json: bool) -> None:
     }
     for name, value in facts.items():
         if value:
-            out.print(f"  [dim]{name:<10}[/] {escape(str(value))}", soft_wrap=True)
+            out.print(f"  [dim]{name:<10}[/] {plain(value)}", soft_wrap=True)
     edited = one.edited_arguments
     out.print(
         "  [dim]arguments[/]" if one.arguments is not None else "  [dim]arguments not kept[/]"
     )
     words = one.lineage.get("words") or {}
     for name, value in (one.arguments or {}).items():
-        out.print(f"    [bold]{escape(name)}[/] = {_marked(name, value, words)}", soft_wrap=True)
+        out.print(f"    [bold]{plain(name)}[/] = {marked(name, value, words)}", soft_wrap=True)
         labels = one.labels.get(name)
         if labels:
-            out.print(f"      [dim]{escape(_json(labels))}[/]", soft_wrap=True)
+            out.print(f"      [dim]{shown_json(labels)}[/]", soft_wrap=True)
         if edited is not None and edited.get(name) != value:
-            out.print(f"      changed to {escape(_json(edited.get(name)))}", soft_wrap=True)
-    for source in words.get("sources", ()):
-        out.print(f"      [dim]{source['n']}[/] {escape(_described(source))}", soft_wrap=True)
+            out.print(f"      changed to {shown_json(edited.get(name))}", soft_wrap=True)
+    for line in legend(words):
+        out.print(f"      {line}", soft_wrap=True)
     for number, line in enumerate(lineage_lines(one.lineage)):
-        out.print(f"  [dim]{'' if number else 'lineage':<10}[/] {escape(line)}", soft_wrap=True)
-
-
-def _marked(name: str, value: object, words: Mapping[str, Any]) -> str:
-    """An argument with the words that stand in a source marked; markup for the terminal."""
-    pointer = "/" + name.replace("~", "~0").replace("/", "~1")
-    below = pointer + "/"
-    texts = [
-        one
-        for one in words.get("texts", ())
-        if one["path"] == pointer or one["path"].startswith(below)
-    ]
-    if not texts:
-        return escape(visible(_json(value)))
-    if len(texts) == 1 and texts[0]["path"] == pointer:
-        return _spans(texts[0])
-    lines = [escape(visible(_json(value)))]
-    lines += [
-        f"      [dim]{escape(visible(one['path'][len(pointer) :]))}[/] {_spans(one)}"
-        for one in texts
-        if one["spans"]
-    ]
-    return "\n".join(lines)
-
-
-def _spans(text: Mapping[str, Any]) -> str:
-    whole, pieces, end = str(text["text"]), [], 0
-    for span in text["spans"]:
-        numbers = ",".join(str(one) for one in span["from"])
-        pieces.append(escape(visible(whole[end : span["start"]])))
-        inner = escape(visible(whole[span["start"] : span["end"]]))
-        pieces.append(f"[underline]«{inner}»[/]{escape(f'[{numbers}]')}")
-        end = span["end"]
-    pieces.append(escape(visible(whole[end:])))
-    return "".join(pieces)
-
-
-def _described(source: Mapping[str, Any]) -> str:
-    """A source in words."""
-    if source["kind"] == "user":
-        return "the user's words"
-    where = f", field {source['field']}" if source.get("field") else ""
-    call = f" ({source['ref']})" if source.get("ref") else ""
-    return visible(f"result of {source.get('tool') or 'an unknown tool'}{call}{where}")
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+        out.print(f"  [dim]{'' if number else 'lineage':<10}[/] {plain(line)}", soft_wrap=True)

@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.markup import escape
 
 from interlock.app_store import Store
 from interlock.cli.local import ConfigOption, DataOption, JsonOption, emit_json, grid, on_store, out
 from interlock.cli.when import parse_instant, shown_instant
+from interlock.cli.words import legend, marked, plain, shown_json
+from interlock.gateway.approvals.model import Approval
 from interlock.gateway.history import DecisionFilter, DecisionPage
 from interlock.gateway.lineage import lineage_lines, lineage_mermaid
 from interlock.gateway.records import DecisionRecord
@@ -100,14 +101,14 @@ def list_decisions(
         table.add_row(
             shown_instant(record.at),
             _colour(record.verdict),
-            escape(record.tool),
-            escape(record.rule or record.reason),
-            escape(record.session_id or "-"),
-            escape(record.id),
+            plain(record.tool),
+            plain(record.rule or record.reason),
+            plain(record.session_id or "-"),
+            plain(record.id),
         )
     out.print(table)
     if found.next:
-        out.print(f"more: add [bold]--page {escape(found.next)}[/]")
+        out.print(f"more: add [bold]--page {plain(found.next)}[/]")
 
 
 @app.command("show")
@@ -133,17 +134,20 @@ def show(
         interlock decisions show dec_0123456789abcdef01234567 --mermaid > lineage.mmd
     """
 
-    async def work(store: Store) -> DecisionRecord:
-        return await store.history.decision(decision_id)
+    async def work(store: Store) -> tuple[DecisionRecord, Approval | None]:
+        record = await store.history.decision(decision_id)
+        return record, await store.approvals.about(record.id, account_id=record.account_id)
 
-    record = on_store(work, data=data, config=config)
+    record, approval = on_store(work, data=data, config=config)
+    words = {} if approval is None else approval.lineage.get("words") or {}
     if as_json:
-        emit_json(record)
+        whole = msgspec.to_builtins(record)
+        emit_json({**whole, "words": words} if words else whole)
         return
     if mermaid:
         typer.echo(lineage_mermaid(record.lineage))
         return
-    out.print(f"{_colour(record.verdict)} [bold]{escape(record.tool)}[/] ({escape(record.reason)})")
+    out.print(f"{_colour(record.verdict)} [bold]{plain(record.tool)}[/] ({plain(record.reason)})")
     facts = {
         "decision": record.id,
         "when": shown_instant(record.at),
@@ -159,14 +163,20 @@ def show(
     }
     for name, value in facts.items():
         if value:
-            out.print(f"  [dim]{name:<10}[/] {escape(str(value))}")
-    out.print(f"  [dim]{'arguments':<10}[/] {escape(_arguments(record))}")
+            out.print(f"  [dim]{name:<10}[/] {plain(value)}")
+    out.print(f"  [dim]{'arguments':<10}[/] {_arguments(record)}")
+    for name, value in (approval.arguments or {}).items() if approval and words else ():
+        out.print(f"    [bold]{plain(name)}[/] = {marked(name, value, words)}", soft_wrap=True)
+    for line in legend(words):
+        out.print(f"      {line}", soft_wrap=True)
+    if approval is not None and approval.edited_arguments is not None:
+        out.print(f"    changed to {shown_json(approval.edited_arguments)}", soft_wrap=True)
     for title in ("caller", "basis", "labels", "guards", "shadow"):
         if member := getattr(record, title):
-            out.print(f"  [dim]{title:<10}[/] {escape(_json(member))}")
+            out.print(f"  [dim]{title:<10}[/] {shown_json(member)}")
     for number, line in enumerate(lineage_lines(record.lineage)):
         title = "" if number else "lineage"
-        out.print(f"  [dim]{title:<10}[/] {escape(line)}", soft_wrap=True)
+        out.print(f"  [dim]{title:<10}[/] {plain(line)}", soft_wrap=True)
     for rule in record.rules:
         _print_rule(rule)
 
@@ -243,8 +253,8 @@ def _print_line(record: DecisionRecord, *, as_json: bool) -> None:
         return
     out.print(
         f"[dim]{shown_instant(record.at)}[/] {_colour(record.verdict)} "
-        f"[bold]{escape(record.tool)}[/] {escape(record.rule or record.reason)} "
-        f"[dim]{escape(record.id)}[/]",
+        f"[bold]{plain(record.tool)}[/] {plain(record.rule or record.reason)} "
+        f"[dim]{plain(record.id)}[/]",
         soft_wrap=True,
     )
 
@@ -252,20 +262,16 @@ def _print_line(record: DecisionRecord, *, as_json: bool) -> None:
 def _print_rule(rule: dict[str, Any]) -> None:
     state, text = str(rule.get("state", "")), str(rule.get("rule", ""))
     where = f"{rule.get('policy', '')} line {rule.get('line', '?')}"
-    out.print(f"  [dim]{escape(state):<12}[/]{escape(text)} [dim]{escape(where)}[/]")
+    out.print(f"  [dim]{plain(state):<12}[/]{plain(text)} [dim]{plain(where)}[/]")
     for condition in rule.get("conditions") or ():
         if isinstance(condition, dict):
-            value = _json(condition.get("value"))
-            out.print(f"      {escape(str(condition.get('text', '')))} = {escape(value)}")
+            value = shown_json(condition.get("value"))
+            out.print(f"      {plain(condition.get('text', ''))} = {value}")
 
 
 def _arguments(record: DecisionRecord) -> str:
-    return "not kept" if record.args is None else _json(record.args)
+    return "not kept" if record.args is None else shown_json(record.args)
 
 
 def _colour(verdict: str) -> str:
-    return f"[{'red' if verdict.endswith('denied') else 'green'}]{escape(verdict)}[/]"
-
-
-def _json(value: object) -> str:
-    return msgspec.json.encode(value).decode()
+    return f"[{'red' if verdict.endswith('denied') else 'green'}]{plain(verdict)}[/]"

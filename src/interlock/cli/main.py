@@ -31,6 +31,14 @@ class _Commands(LazyGroup):
             "interlock.cli.migrate:migrate",
             "Bring the database schema up to date. The server does the same when it starts.",
         ),
+        "backup": Lazy(
+            "interlock.cli.backup:backup",
+            "Write everything a server keeps into one file. The server may go on meanwhile.",
+        ),
+        "restore": Lazy(
+            "interlock.cli.backup:restore",
+            "Put a backup into an empty data directory, or an empty database.",
+        ),
         "keys": Lazy("interlock.cli.keys:app", "Gateway keys: who may use the gateway, and how."),
         "providers": Lazy(
             "interlock.cli.configured_providers:app",

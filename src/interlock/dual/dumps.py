@@ -26,7 +26,7 @@ from interlock.policy.model import Labels
 
 __all__ = ["FORMAT", "Branching", "Decoder", "Encoder", "LabelPool", "StateError", "pack", "unpack"]
 
-FORMAT = 1
+FORMAT = 2
 """Of the dump; another number is refused."""
 
 _LIST, _TUPLE, _DICT, _VALUE, _REF, _BIG, _TEXT, _ZONED = range(8)

@@ -352,6 +352,8 @@ class Machine:
 
     def looped(self, f: Frame, mark: Mark) -> None:
         """Something decided how often or whether code runs, without being a decision point."""
+        if self.strict:
+            self.env.rng_mark = self.env.marks.join(self.env.rng_mark, mark)
         if f.gathers:
             f.gathered = self.env.marks.join(f.gathered, mark)
         line = self.line()

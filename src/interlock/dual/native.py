@@ -81,6 +81,7 @@ class Env:
         "natives",
         "now",
         "rng",
+        "rng_mark",
     )
 
     def __init__(
@@ -97,6 +98,8 @@ class Env:
         self.now = now
         """The instant of the turn, aware UTC; all a program knows of the time."""
         self.rng = Random(seed)
+        self.rng_mark: Mark = NEUTRAL
+        """Strict mode: what may have decided how often numbers were drawn so far."""
         self.control: Mark = NEUTRAL
         """Strict mode: what decided that this operation happens; joined onto mutations."""
         self.debug: list[str] = []

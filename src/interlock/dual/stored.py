@@ -76,7 +76,7 @@ def write(machine: "Machine") -> bytes:
         ],
         "requests": [_request(machine, pool, r) for r in machine.requests.values()],
         "meter": [machine.env.meter.steps, machine.env.meter.used_bytes],
-        "random": machine.env.rng.state,
+        "random": [machine.env.rng.state, machine.env.rng_mark.number],
         "debug": [machine.env.debug, machine.env.debug_chars],
         "traced": machine.traced,
         "contexts": {str(number): name for number, name in machine.contexts.items()},
@@ -204,7 +204,8 @@ def _restore(
     machine.calls, machine.stores = state["calls"], state["stores"]
     machine.requests = {row[0]: _request_from(row, labels) for row in stored["requests"]}
     machine.env.meter.steps, machine.env.meter.used_bytes = stored["meter"]
-    machine.env.rng.state = stored["random"]
+    machine.env.rng.state = stored["random"][0]
+    machine.env.rng_mark = marks[stored["random"][1]]
     machine.env.debug, machine.env.debug_chars = stored["debug"]
     machine.traced = stored["traced"]
     machine.contexts = {int(number): name for number, name in stored["contexts"].items()}

@@ -8,6 +8,7 @@ from interlock.gateway.config import SessionConfig
 from interlock.gateway.records import DecisionRecord
 from interlock.identity.model import KeyInfo
 from interlock.providers.wire.exchange import Head
+from interlock.providers.wire.model import Usage
 
 __all__ = ["CallContext", "Sink"]
 
@@ -39,6 +40,8 @@ class CallContext:
     conversation. Never taken from a client."""
     decided: Callable[[DecisionRecord], None] | None = None
     """Told every decision of this request, once it is on its way to the store."""
+    spent: Usage | None = None
+    """Tokens of the models asked by role for this request, so far; None: none was asked."""
 
     def __repr__(self) -> str:
         """Without keys and bodies."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from interlock.gateway.context import CallContext
+from interlock.gateway.ledger import added
 from interlock.gateway.roles import Roles
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.policy.generation import (
@@ -83,8 +84,8 @@ class PolicyGeneration:
             answer = await self._roles.answer(
                 ctx, "policy_llm", model=model, system=step.system, user=step.user
             )
-            spent = _sum(spent, answer.usage)
-            following = generation.answered(answer.text)
+            spent = added(spent, answer.usage)
+            following = generation.answered(answer.text, cut=answer.cut)
             if not isinstance(following, Ask | Failed):
                 return Written(code=following.code, usage=spent, tries=following.tries)
             step = following
@@ -116,14 +117,3 @@ def signatures(wire: FormatName, tools: Sequence[dict[str, Any]]) -> list[ToolSi
             )
         seen.add(tool.name)
     return found
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cache_read=one.cache_read + other.cache_read,
-        cache_write=one.cache_write + other.cache_write,
-        reasoning=one.reasoning + other.reasoning,
-        estimated=one.estimated or other.estimated,
-    )

@@ -14,7 +14,7 @@ from interlock.kernel.clock import Clock
 from interlock.providers.model import Price, Target
 from interlock.providers.wire.model import Usage
 
-__all__ = ["Ledger", "Meter", "UsageCounter", "cost_of", "estimate_tokens"]
+__all__ = ["Ledger", "Meter", "UsageCounter", "added", "cost_of", "estimate_tokens"]
 
 _MILLION = 1_000_000.0
 _CHARS_PER_TOKEN = 4
@@ -72,6 +72,18 @@ class Meter(Struct, kw_only=True):
             reasoning=self.reasoning,
             estimated=self.estimated,
         )
+
+
+def added(one: Usage, other: Usage) -> Usage:
+    """The sum of two usages; estimated when either is."""
+    return Usage(
+        input=one.input + other.input,
+        output=one.output + other.output,
+        cache_read=one.cache_read + other.cache_read,
+        cache_write=one.cache_write + other.cache_write,
+        reasoning=one.reasoning + other.reasoning,
+        estimated=one.estimated or other.estimated,
+    )
 
 
 def estimate_tokens(size: int) -> int:

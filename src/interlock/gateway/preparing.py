@@ -31,7 +31,7 @@ from interlock.providers.wire.registry import FORMATS
 from interlock.providers.wire.relay.called import given_results, last_called
 from interlock.providers.wire.relay.offered import responses_tools
 
-__all__ = ["Preparer", "count_turn"]
+__all__ = ["Preparer", "check_turn", "count_turn"]
 
 _WRAPPED = b"is_sequrity_var"
 
@@ -215,15 +215,30 @@ def count_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> str:
     if fsm.max_n_turns is None and fsm.clear_session_meta == "never":
         state.turns += 1
         return ""
-    turn = hashlib.blake2b(head.body, digest_size=16).hexdigest()
+    turn = _digest(head)
     if state.unfinished == turn:
         return turn
+    if _used_up(session, fsm):
+        raise SessionNotFoundError(session.id)
     if fsm.clear_session_meta != "never" and state.turns:
         session.clear_labels()
     if fsm.max_n_turns is not None:
-        if state.turns >= fsm.max_n_turns:
-            raise SessionNotFoundError(session.id)
         session.remember = True
     state.turns += 1
     state.unfinished = turn
     return turn
+
+
+def check_turn(session: LiveSession, fsm: FsmConfig, head: Head) -> None:
+    """Raises SessionNotFoundError where `count_turn` will, before anything is done."""
+    used_up = head.new_user_message and _used_up(session, fsm)
+    if used_up and session.state.unfinished != _digest(head):
+        raise SessionNotFoundError(session.id)
+
+
+def _used_up(session: LiveSession, fsm: FsmConfig) -> bool:
+    return fsm.max_n_turns is not None and session.state.turns >= fsm.max_n_turns
+
+
+def _digest(head: Head) -> str:
+    return hashlib.blake2b(head.body, digest_size=16).hexdigest()

@@ -14,11 +14,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from interlock.dual.prompts import LATEST, system_prompt
 from interlock.gateway.context import CallContext
-from interlock.gateway.ledger import Ledger, Meter, estimate_tokens
+from interlock.gateway.ledger import Ledger, Meter, added, estimate_tokens
 from interlock.gateway.scopes import permitted
 from interlock.kernel.errors import InterlockError
-from interlock.kernel.roles import ModelRole, role_line
+from interlock.kernel.roles import ModelRole
 from interlock.policy.guards import TagScore, Undecided, tagllm_request, tagllm_verdict
 from interlock.providers.model import Target, Upstreams
 from interlock.providers.wire.errors import MalformedAnswerError
@@ -30,6 +31,7 @@ from interlock.providers.wire.model import (
     Reasoning,
     Request,
     Response,
+    StopReason,
     Text,
     Thinking,
     Usage,
@@ -61,6 +63,8 @@ class Said(Struct, frozen=True, kw_only=True):
     thoughts: str = ""
     """Readable reasoning, where the provider gives any."""
     usage: Usage
+    cut: bool = False
+    """The answer ends where its token limit was reached."""
 
 
 class Roles:
@@ -75,12 +79,16 @@ class Roles:
     ) -> str:
         """One question with a JSON answer, to the last model of the request.
 
+        In single-llm, which uses only one, to the first.
+
         Raises UpstreamError and the errors of the wire formats.
         """
+        planner, _, quarantined = ctx.head.model.partition(",")
+        alone = ctx.config.arch == "single-llm" or not quarantined
         answer = await self.answer(
             ctx,
             role,
-            model=ctx.head.model.split(",")[-1].strip(),
+            model=(planner if alone else quarantined).strip(),
             system=system,
             user=user,
             schema=schema,
@@ -120,16 +128,20 @@ class Roles:
         *,
         defaults: Request,
         schema: dict[str, Any] | None = None,
+        again: int = 0,
     ) -> Said:
         """One question to the model of `defaults`, with its sampling where no override is set.
 
-        Overrides are those of X-Config `llm` for the role. Tools are never offered. Metered
-        under the role. Raises UpstreamError and the errors of the wire formats.
+        Overrides are those of X-Config `llm` for the role. `again` counts how often this model
+        was asked the same before: each time it gets another seed. Tools are never offered.
+        Metered under the role. Raises UpstreamError and the errors of the wire formats.
         """
         meter = Meter(began=time.perf_counter())
         status, error = 200, None
         sent: list[tuple[Target, int]] = []
         asked = _overridden(defaults, ctx.config.llm.get(_CONFIG_NAMES.get(role, role), {}))
+        if again:
+            asked = msgspec.structs.replace(asked, seed=(asked.seed or 0) + again)
         wanted = None
         if schema is not None:
             wanted = OutputFormat(kind="json_schema", name=role, schema=schema)
@@ -167,10 +179,13 @@ class Roles:
         finally:
             meter.upstream_s = time.perf_counter() - meter.began
             self._ledger.close(ctx, meter, session_id=None, status=status, error=error, role=role)
+        usage = meter.total()
+        ctx.spent = usage if ctx.spent is None else added(ctx.spent, usage)
         return Said(
             text="".join(part.text for part in answer.parts if isinstance(part, Text)),
             thoughts="".join(part.text for part in answer.parts if isinstance(part, Thinking)),
-            usage=meter.total(),
+            usage=usage,
+            cut=answer.stop is StopReason.LENGTH,
         )
 
     async def tag(
@@ -203,10 +218,7 @@ class Roles:
             "required": ["tools"],
             "additionalProperties": False,
         }
-        system = role_line("tllm") + (
-            "You choose tools for another assistant. Answer with the names of all tools that "
-            "could help with the request, as JSON, and nothing else."
-        )
+        system = system_prompt("tllm", flavor="universal", version=LATEST)
         listing = "\n".join(f"- {name}: {about[:200]}" for name, about in tools)
         try:
             answer = await self.ask(

@@ -17,7 +17,7 @@ from interlock.gateway.context import CallContext
 from interlock.gateway.deciding import Decider, Outcome
 from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
-from interlock.gateway.ledger import Meter, estimate_tokens
+from interlock.gateway.ledger import Meter, added, estimate_tokens
 from interlock.gateway.rules import Rules
 from interlock.gateway.scopes import permitted
 from interlock.gateway.session import Denied, LiveSession, Sessions
@@ -78,6 +78,13 @@ class Run:
     """The client's answer is complete."""
     found: Evidence | None = None
     """Made when the first call needs it."""
+
+    def usage(self) -> Usage | None:
+        """All tokens of this request (section 17); None when the upstream's own figures are it."""
+        spent = self.ctx.spent
+        if spent is None:
+            return self.meter.total() if self.rounds else None
+        return added(self.meter.total(), spent)
 
     def evidence(self) -> Evidence:
         """Where the values of this conversation come from."""

@@ -20,6 +20,7 @@ from interlock.policy.guards import Guards
 from interlock.policy.model import Caller, PolicySource, Presets
 
 __all__ = [
+    "PLANNER_SOURCE",
     "BoundPolicies",
     "FilePolicies",
     "PolicyFileError",

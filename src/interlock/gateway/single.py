@@ -8,59 +8,37 @@ only tool calls are held until they are decided.
 Source: gateway.md sections 7 and 9; architecture.md section 5.
 """
 
-import asyncio
 import time
-from collections.abc import Callable
 
 from interlock.gateway.context import CallContext, Sink
-from interlock.gateway.deciding import Decider
 from interlock.gateway.errors import DualOnlyError
-from interlock.gateway.finding import SessionFinder
-from interlock.gateway.ledger import Ledger, Meter
-from interlock.gateway.pinning import ToolPins
+from interlock.gateway.ledger import Meter
+from interlock.gateway.parts import Parts
 from interlock.gateway.preparing import Preparer
-from interlock.gateway.responses import ResponseStore
-from interlock.gateway.roles import Roles
 from interlock.gateway.rounds import Rounds
-from interlock.gateway.rules import Rules, RulesCache
-from interlock.gateway.session import LiveSession, Sessions
+from interlock.gateway.rules import Rules
+from interlock.gateway.session import LiveSession
 from interlock.gateway.streamed import StreamedAnswers
 from interlock.gateway.whole import WholeAnswers
-from interlock.kernel.clock import Clock
-from interlock.kernel.errors import InterlockError
-from interlock.providers.model import Upstreams
 
 __all__ = ["SingleLlm"]
-
-_CLIENT_GONE = 499
 
 
 class SingleLlm:
     """Answers requests in single-llm mode."""
 
-    def __init__(
-        self,
-        *,
-        sessions: Sessions,
-        rules: RulesCache,
-        decider: Decider,
-        upstreams: Upstreams,
-        ledger: Ledger,
-        pins: ToolPins,
-        responses: ResponseStore,
-        roles: Roles,
-        clock: Clock,
-        status_of: Callable[[InterlockError], int],
-    ) -> None:
-        self._sessions = sessions
-        self._rules = rules
-        self._ledger = ledger
-        self._status_of = status_of
-        self._finder = SessionFinder(sessions=sessions, responses=responses, clock=clock)
-        self._preparer = Preparer(decider=decider, pins=pins, responses=responses, roles=roles)
-        rounds = Rounds(sessions=sessions, decider=decider, upstreams=upstreams)
-        self._whole = WholeAnswers(rounds=rounds, responses=responses)
-        self._streamed = StreamedAnswers(rounds=rounds, responses=responses)
+    def __init__(self, parts: Parts) -> None:
+        self._sessions = parts.sessions
+        self._rules = parts.rules
+        self._ledger = parts.ledger
+        self._outcome_of = parts.outcome_of
+        self._finder = parts.finder()
+        self._preparer = Preparer(
+            decider=parts.decider, pins=parts.pins, responses=parts.responses, roles=parts.roles
+        )
+        rounds = Rounds(sessions=parts.sessions, decider=parts.decider, upstreams=parts.upstreams)
+        self._whole = WholeAnswers(rounds=rounds, responses=parts.responses)
+        self._streamed = StreamedAnswers(rounds=rounds, responses=parts.responses)
 
     async def run(self, ctx: CallContext, sink: Sink) -> None:
         """Answers one request on `sink`.
@@ -79,14 +57,8 @@ class SingleLlm:
             session = await self._finder.session_of(ctx)
             session_id = session.id
             error = await self._answer(ctx, sink, session, rules, meter)
-        except asyncio.CancelledError:
-            status, error = _CLIENT_GONE, "client_gone"
-            raise
-        except InterlockError as exc:
-            status, error = self._status_of(exc), exc.error_code
-            raise
-        except Exception:
-            status, error = 500, "internal_error"
+        except BaseException as exc:
+            status, error = self._outcome_of(exc)
             raise
         finally:
             self._ledger.close(ctx, meter, session_id=session_id, status=status, error=error)

@@ -116,9 +116,7 @@ class StreamedAnswers:
             return
         extra, stop = self._rounds.closing(run)
         await self._rounds.settle(run)
-        tail = relay.close(
-            extra_text=extra, usage=run.meter.total() if run.rounds else None, stop=stop
-        )
+        tail = relay.close(extra_text=extra, usage=run.usage(), stop=stop)
         final = relay.result()
         if final is not None:
             body = msgspec.json.encode(final)

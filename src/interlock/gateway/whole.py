@@ -60,7 +60,7 @@ class WholeAnswers:
             denied=frozenset(run.denials),
             arguments=run.arguments,
             extra_text=extra,
-            usage=meter.total() if run.rounds else None,
+            usage=run.usage(),
             stop=stop,
         )
         if head.format == "responses":

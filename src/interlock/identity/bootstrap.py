@@ -67,10 +67,12 @@ class Bootstrap:
         admin_email: str | None = None,
         admin_password: str | None = None,
         key: str | None = None,
+        make_admin: bool = True,
     ) -> BootstrapResult:
         """Checks the master key; makes what is missing; puts the configured `key` in place.
 
-        `admin_email` and `admin_password` matter only while there are no users. A `key`
+        `admin_email` and `admin_password` matter only while there are no users; without
+        `make_admin` the first one is left to `People.setup`. A `key`
         other than last time replaces that one. Safe from several processes at once.
 
         Raises:
@@ -84,7 +86,7 @@ class Bootstrap:
             )
         email = check_email(admin_email or _DEFAULT_EMAIL)
         async with self._database.read() as connection:
-            empty = await IdentityRepository(connection).user_count() == 0
+            empty = make_admin and await IdentityRepository(connection).user_count() == 0
         password = admin_password or passwords.new_password()
         # Hashing is slow and needs no transaction; it is done before the lock is taken.
         hashed = await passwords.hash_password(password) if empty else None

@@ -3,10 +3,12 @@
 **Layers.** Bound policies hold for everyone; a header policy comes with a
 request and may make them stricter, never looser. So with a header two programs
 decide: the bound policies alone, and bound and header together as one program;
-the stricter verdict wins. To make that true of label updates as well, the bound
-program also keeps its own labels, as if there were no header: the world
-`bound` of `Labels.worlds`. A header that adds or removes a label can therefore
-never satisfy a bound rule's condition. Where a key allows `override`, the
+the stricter verdict wins. Tools that no rule names (`default_allow`) are the
+request's own affair, so the second program alone decides them: else an
+allow-list in a header could let nothing through. To make that true of label
+updates as well, the bound program also keeps its own labels, as if there were
+no header: the world `bound` of `Labels.worlds`. A header that adds or removes a
+label can therefore never satisfy a bound rule's condition. Where a key allows `override`, the
 header takes the place of the bound policies instead.
 
 **Watching.** Each watch-only policy is decided together with the enforced ones,
@@ -146,7 +148,7 @@ class CompiledPolicy:
                 rule = None if seen.rule is None else seen.rule.policy
                 policy = name.removeprefix(_WATCH)
                 shadow.append({"policy": policy, "verdict": seen.verdict.value, "rule": rule})
-            elif seen.verdict.strictness > decision.verdict.strictness:
+            elif seen.verdict.strictness > decision.verdict.strictness and not _by_default(seen):
                 # The stricter one rules, and what led to it comes first.
                 ruling = seen
                 denied = [*seen.denied, *(rule for rule in denied if rule not in seen.denied)]
@@ -255,13 +257,18 @@ def compile_layers(
     }
     return CompiledPolicy(
         main,
-        bound=_engine(lower, setting, []) if layered else main,
+        bound=_engine(lower, _for_bound(setting), []) if layered else main,
         watched=watched,
         warnings=warnings,
         needs_evidence=any(
             speaks_of_provenance(source.text) for source in (*bound, *(header or ()))
         ),
     )
+
+
+def _for_bound(setting: _Setting) -> _Setting:
+    """The setting of the bound policies next to a header: what they do not name is allowed."""
+    return replace(setting, presets=replace(setting.presets, default_allow=True))
 
 
 def _with(watched: PolicySource, enforced: Sequence[PolicySource]) -> list[PolicySource]:
@@ -297,6 +304,11 @@ def _engine(
     if errors:
         raise PolicyError(errors)
     return Engine(declarations, foreign, presets=setting.presets, mode=setting.mode)
+
+
+def _by_default(decision: Decision) -> bool:
+    """Whether a call was allowed because no rule says anything about it."""
+    return decision.verdict.allowed and decision.reason == "default"
 
 
 def _have_worlds(labels: Mapping[str, Labels]) -> bool:

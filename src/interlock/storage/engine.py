@@ -134,6 +134,27 @@ class Database:
         finally:
             engine.dispose()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A synchronous connection that sees one state of everything, for long reads.
+
+        Raises:
+            StoreUnavailable: the store cannot be reached.
+        """
+        engine = self._sync_engine()
+        options: dict[str, Any] = {_WRITE: False}
+        if self.dialect == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"
+        try:
+            with (
+                unreachable(),
+                engine.connect().execution_options(**options) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        finally:
+            engine.dispose()
+
     def connect_sqlite(self) -> sqlite3.Connection:
         """A raw connection in autocommit mode, usable from the thread that owns it."""
         self._make_folder()

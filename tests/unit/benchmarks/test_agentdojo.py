@@ -1,6 +1,8 @@
 """The security benchmark measures what it says; skipped where its package is not installed."""
 
 import json
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from benchmarks.agentdojo.curve import generic_steps, suite_steps
 from benchmarks.agentdojo.defences import ROWS, player, policy_text, shipped_policies
 from benchmarks.agentdojo.inprocess import compiled
+from benchmarks.agentdojo.install import LOCK, locked_version
+from benchmarks.agentdojo.latency import latency
 from benchmarks.agentdojo.overhttp import Gateway
 from benchmarks.agentdojo.report import render, table
 from benchmarks.agentdojo.scenario import Pair, Run, pairs, play
@@ -60,6 +64,42 @@ def test_gateway_and_engine_decide_alike(suites: dict[str, Any]) -> None:
                 (item.call, item.allowed) for item in other.attempts
             ]
             assert (one.useful, one.attacked) == (other.useful, other.attacked)
+
+
+@installed
+@pytest.mark.filterwarnings("ignore")
+def test_time_is_taken_of_the_same_calls_either_way(suites: dict[str, Any]) -> None:
+    with Gateway() as gateway:
+        found = latency([suites["banking"]], gateway)
+
+    assert found["tasks"] == 16
+    assert found["unlike"] == []
+    assert found["wall_ms"]["dual"]["median"] > 0
+    assert found["cpu_ms"]["single"]["median"] > 0
+
+
+def _pins(path: Path) -> dict[str, str]:
+    found = re.findall(r"^([a-z0-9-]+)==(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return dict(found)
+
+
+def test_the_lock_is_that_of_the_extra_and_has_the_libraries_of_the_server_as_they_run() -> None:
+    project = tomllib.loads((LOCK.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
+    pins, run = _pins(LOCK), _pins(LOCK.with_name("run.txt"))
+
+    extra = project["project"]["optional-dependencies"]["bench-security"]
+    assert extra == [f"agentdojo=={locked_version()}"]
+    assert {name: pins[name] for name in pins.keys() & run.keys()} == {
+        name: run[name] for name in pins.keys() & run.keys()
+    }
+
+
+def test_the_lock_has_a_hash_for_every_package_and_names_no_index() -> None:
+    text = LOCK.read_text(encoding="utf-8")
+
+    for entry in re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE):
+        assert not entry or "--hash=sha256:" in entry, entry
+    assert "://" not in text
 
 
 def test_grown_policies_compile_and_end_as_shipped() -> None:

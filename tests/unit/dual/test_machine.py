@@ -297,6 +297,33 @@ def test_a_key_that_went_leaves_its_labels_on_the_dict() -> None:
     assert labels["n"].tags.contains("t")
 
 
+@pytest.mark.parametrize(
+    "moving",
+    [
+        "list(zip(s, i))",
+        "list(zip(i, s))",
+        "list(zip(enumerate(i), s))",
+        "for x, y in zip(s, i): pass",
+        "any(i)",
+        "all(i)",
+        "s[0] in i",
+        "s[0] not in i",
+    ],
+)
+def test_how_far_an_iterator_was_moved_is_seen_on_what_it_gives_next(moving: str) -> None:
+    source = f"s = read(1)\ni = iter([0, s[0], 3, 0, 5, 6])\n{moving}\nr = next(i, 0)"
+    labels, _ = labelled(source, read=([1, 0], tagged("t")))
+
+    assert labels["r"].tags.contains("t")
+
+
+def test_an_iterator_that_nothing_labelled_moved_gives_unlabelled_elements() -> None:
+    source = "s = read(1)\ni = iter([1, 2, 3])\nlist(zip([1], i))\n1 in i\nr = next(i, 0)"
+    labels, _ = labelled(source, read=([1, 0], tagged("t")))
+
+    assert not labels["r"].tags.contains("t")
+
+
 def test_a_change_deep_inside_is_seen_from_outside() -> None:
     labels, _ = labelled(
         "inner = [1]\nouter = {'a': [inner]}\nn = len(outer)\ns = read(1)\ninner.append(s)\n"
@@ -416,6 +443,19 @@ def strictly(source: str) -> dict[str, bool]:
         "r = [1 for i in [1] if s]",
         "r = 0\nif not s: exit()\nr = 1",
         "r = 0\nif s:\n    import json as r\nr = 1 if s else 2",
+        "r = 0\nx = not s and (r := 1)",
+        "r = []\nx = not s and r.append(1)",
+        "r = []\nx = 1 if s else r.append(1)",
+        "i = iter([1, 2, 3])\nif s:\n    for x in i: break\nr = next(i)",
+        "i = iter([1, 2, 3])\nif not s:\n    for x in i: break\nr = next(i)",
+        "i = iter([1, 2, 3])\nx = not s and next(i)\nr = next(i)",
+        "i = iter([1, 2, 3])\nany(str(x) == s for x in i)\nr = next(i, 0)",
+        "import itertools\ni = iter([1, 2, 3])\nlist(itertools.islice(i, len(s)))\nr = next(i)",
+        "import itertools\ni = iter([1, 2, 3])\n"
+        "next(itertools.dropwhile(lambda x: x != len(s), i))\nr = next(i)",
+        "import random\nif s: random.random()\nr = random.random()",
+        "import random\nif not s: random.random()\nr = random.random()",
+        "import random\nr = [1, 2]\nif not s: random.random()\nrandom.shuffle(r)",
     ],
 )
 def test_in_strict_mode_what_a_condition_decided_carries_its_labels(source: str) -> None:

@@ -26,6 +26,18 @@ from interlock.policy.model import Labels
 TOOLS = tuple(tool(f"fetch_{kind}", "x") for kind in ("int", "str", "list", "dict"))
 LIMITS = Limits(steps=100_000)
 SECRET = "secret"
+PROBE = """\
+probe = fetch_int(x=1)
+if probe > 0:
+    side = 1
+    told = fetch_str(x='more')
+else:
+    side = 2
+while probe > 5:
+    probe = probe - 1
+    side = side + 2
+"""
+"""Put before a program: what it does next depends on what the secret is."""
 EXAMPLES = settings(
     max_examples=120,
     deadline=None,
@@ -139,6 +151,33 @@ def test_in_strict_mode_unlabelled_values_do_not_depend_on_a_result_even_through
         first, second = run(source, one, strict=True), run(source, other, strict=True)
     except ProgramError:
         return
+    _independent(first, second)
+
+
+@EXAMPLES
+@given(programs(tools=True), st.integers(0, 2**32), st.integers(0, 2**32), st.booleans())
+def test_a_branch_on_a_result_is_recorded_at_once_and_labels_what_it_decides_in_strict_mode(
+    source: str, one: int, other: int, strict: bool
+) -> None:
+    """As the two above, where generated programs seldom come: the secret decides first of all."""
+    try:
+        runs = [run(PROBE + source, seed, strict=strict) for seed in (one, other)]
+    except ProgramError:
+        return
+    for trace in runs:
+        assert trace.branched == 1
+        assert trace.machine is not None
+        assert trace.machine.branches[0][0] == 2
+    assert shown(runs[0].calls[0]) == shown(runs[1].calls[0])
+    if strict:
+        for trace in runs:
+            held = trace.machine.namespace()["side"]  # type: ignore[union-attr]
+            assert trace.machine.env.deep(held).labels.tags.contains(SECRET)  # type: ignore[union-attr]
+        _independent(*runs)
+
+
+def _independent(first: Trace, second: Trace) -> None:
+    """Values that carry no label of the secret are the same in two finished runs."""
     if not (isinstance(first.end, Finished) and isinstance(second.end, Finished)):
         return
     assert first.machine is not None

@@ -9,6 +9,7 @@ from interlock.identity.bootstrap import Bootstrap, BootstrapResult
 from interlock.identity.errors import InvalidIdentityError, Unauthenticated
 from interlock.identity.keys import KeyService
 from interlock.identity.model import Actor
+from interlock.identity.people import People
 from interlock.kernel.clock import SystemClock
 from interlock.storage.engine import Database
 from interlock.storage.errors import SecretKeyError
@@ -175,3 +176,15 @@ async def test_the_audit_log_tells_of_the_first_start_without_secrets(database: 
     assert made.key is not None
     assert made.key not in text
     assert str(made.admin_password) not in text
+
+
+async def test_a_start_that_leaves_the_first_administrator_to_the_browser_makes_nobody(
+    database: Database,
+) -> None:
+    world = make_world(database)
+
+    assert await world.bootstrap.run(make_admin=False) == BootstrapResult.nothing
+    people = People(database, world.admin, world.audit, SystemClock())
+    assert not await people.is_set_up()
+    await people.setup("ann", "ann@example.com", "correct horse")
+    assert await world.bootstrap.run(make_admin=False) == BootstrapResult.nothing

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
@@ -497,3 +498,22 @@ async def test_a_label_that_fits_two_keys_is_not_guessed(database: Database) -> 
         await world.admin.revoke_key("twin", ACTOR)
     with pytest.raises(KeyNotFoundError):
         await world.admin.revoke_key("nobody", ACTOR)
+
+
+async def test_credentials_sealed_under_a_former_id_of_their_key_still_open(
+    database: Database,
+) -> None:
+    world = World(database)
+    token = await world.new_key(provider_credentials={"openai": "sk-theirs"})
+    (view,) = await world.admin.keys()
+    async with database.transaction() as connection:
+        await connection.execute(
+            text("UPDATE gateway_keys SET id = 'another', sealed_for = :former"),
+            {"former": view.id},
+        )
+
+    async with world.serving():
+        info = await world.keys.lookup(token)
+
+    assert info.id == "another"
+    assert info.provider_credentials == {"openai": "sk-theirs"}

@@ -515,6 +515,8 @@ def test_no_header_loosens(bound: list[str], header: list[str], condition: str, 
     alone = policy(lower).decide(CALL, Session())
     both = layers(lower, upper).decide(CALL, Session())
 
+    if alone.verdict.allowed and alone.reason == "default":
+        return  # nothing bound speaks of the tool: the header alone does
     assert both.verdict.strictness >= alone.verdict.strictness
 
 
@@ -607,3 +609,37 @@ def test_what_decided_that_a_call_is_made_counts_among_its_arguments() -> None:
         controlled = ToolCall(tool="u", args=args, control=tainted)
         assert rules.decide(controlled, Session()).verdict is Verdict.HARD_DENIED
         assert rules.decide(ToolCall(tool="u", args=args), Session()).verdict.allowed
+
+
+@pytest.mark.parametrize("bound", [None, "", 'tool "other" { must deny always; }'])
+@pytest.mark.parametrize("level", ["must", "should"])
+def test_an_allow_list_of_a_header_lets_its_tools_through(bound: str | None, level: str) -> None:
+    compiled = compile_layers(
+        [] if bound is None else [source(bound, "bound")],
+        [source(f'tool "t" {{ {level} allow when a.value == "x"; }}', "header")],
+        presets=Presets(default_allow=False),
+        caller=Caller(),
+    )
+
+    listed = compiled.decide(CALL, Session())
+    unlisted = compiled.decide(call("unlisted"), Session())
+    wrong = compiled.decide(call(a="y"), Session())
+
+    wanted = Verdict.HARD_ALLOWED if level == "must" else Verdict.SOFT_ALLOWED
+    assert (listed.verdict, listed.reason) == (wanted, "rule")
+    assert listed.rule is not None
+    assert not unlisted.verdict.allowed
+    assert not wrong.verdict.allowed
+
+
+def test_an_allow_list_of_a_header_lifts_no_bound_denial() -> None:
+    compiled = compile_layers(
+        [source('tool "t" { should deny always; } tool "u" { should allow when a.value == "x"; }')],
+        [source('tool "t" { must allow always; } tool "u" { must allow always; }', "header")],
+        presets=Presets(default_allow=False),
+        caller=Caller(),
+    )
+
+    assert compiled.decide(CALL, Session()).verdict is Verdict.SOFT_DENIED
+    assert not compiled.decide(call("u", a="y"), Session()).verdict.allowed
+    assert compiled.decide(call("u", a="x"), Session()).verdict.allowed

@@ -58,6 +58,19 @@ def generation(*, retries: int = 3, description: str = ASKED, **more: Any) -> Ge
     return Generation(Wanted(description=description, tools=(SEND, READ), retries=retries, **more))
 
 
+def test_half_a_policy_is_none_although_it_compiles() -> None:
+    making = generation(retries=1)
+    making.begin()
+
+    again = making.answered(GOOD, cut=True)
+    last = making.answered(GOOD, cut=True)
+
+    assert isinstance(again, Ask)
+    assert "cut off at its token limit" in again.user
+    assert isinstance(last, Failed)
+    assert isinstance(generation().answered(GOOD), Done)
+
+
 def run(answers: list[str], **wanted: Any) -> list[Step]:
     machine = generation(**wanted)
     machine.begin()

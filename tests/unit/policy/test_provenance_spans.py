@@ -65,6 +65,15 @@ def test_a_text_that_stands_in_several_places_names_them_all() -> None:
     }
 
 
+def test_a_quoted_value_of_a_program_is_a_word_of_its_own() -> None:
+    said = Passage(kind="user", text="send(to='ann@corp.example', body='it isn't here')")
+
+    assert _told({"to": "ann@corp.example", "x": "isn't here"}, said) == {
+        "/to": [("ann@corp.example", ["user"])],
+        "/x": [("isn't here", ["user"])],
+    }
+
+
 def test_the_longest_run_wins() -> None:
     long = Passage(kind="tool_result", tool="long", text="send it to Bob Smith at once")
     short = Passage(kind="tool_result", tool="short", text="Bob Smith")

@@ -1,11 +1,12 @@
 """The code being emitted: instructions, labels, variables, and what an early exit must undo."""
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from interlock.dual.compile.scopes import Scope
+from interlock.dual.compile.taint import has_call, iterated, mutated
 from interlock.dual.errors import ProgramError
 from interlock.dual.program import Code
 
@@ -111,6 +112,18 @@ class Builder:
         """Ends it."""
         if self.scope.parent is not None:
             self.scope = self.scope.parent
+
+    def end_control(self, names: Iterable[str], nodes: Sequence[ast.AST], *, keep: bool) -> None:
+        """The join after a construct that may have bound `names`; see `compile.taint`."""
+        self.control_depth -= 1
+        bound = set(names)
+        if has_call(nodes):
+            bound |= set(self.unit.declared_global) | set(self.unit.declared_nonlocal)
+        found = (bound, mutated(nodes), iterated(nodes))
+        self.emit("CTRL_END", (self.control_depth, keep, *map(self._variables, found)))
+
+    def _variables(self, names: Iterable[str]) -> tuple[Variable, ...]:
+        return tuple(sorted({self.variable(name) for name in names}, key=repr))
 
     def variable(self, name: str) -> Variable:
         """Where the name's variable lives, seen from here."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from interlock.dual.compile.builder import Builder, Label
-from interlock.dual.compile.taint import has_call, has_effects, names_read, root_name
+from interlock.dual.compile.taint import has_call, has_effects, names_read, root_name, walrus
 from interlock.dual.values import Value
 
 __all__ = [
@@ -121,8 +121,8 @@ def _bool_op(b: Builder, node: ast.BoolOp) -> None:
         b.emit("JOIN_UNDER", None, value)
         b.place(after)
         if decides:
-            b.control_depth -= 1
-            b.emit("CTRL_END", (b.control_depth, False, (), ()))
+            rest = node.values[position:]
+            b.end_control(walrus(rest), rest, keep=False)
 
 
 def _conditional(b: Builder, node: ast.IfExp) -> None:
@@ -140,8 +140,8 @@ def _conditional(b: Builder, node: ast.IfExp) -> None:
     b.place(end)
     b.emit("JOIN_UNDER", None, node)
     if tracked:
-        b.control_depth -= 1
-        b.emit("CTRL_END", (b.control_depth, False, (), ()))
+        either = [node.body, node.orelse]
+        b.end_control(walrus(either), either, keep=False)
 
 
 def _compare(b: Builder, node: ast.Compare) -> None:
@@ -178,8 +178,8 @@ def _compare(b: Builder, node: ast.Compare) -> None:
         b.emit("POP")
     b.place(end)
     if tracked:
-        b.control_depth -= 1
-        b.emit("CTRL_END", (b.control_depth, False, (), ()))
+        rest = node.comparators[1:]
+        b.end_control(walrus(rest), rest, keep=False)
 
 
 def _attribute(b: Builder, node: ast.Attribute) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from interlock.dual.compile.builder import Builder, Label
 from interlock.dual.compile.expressions import EXPRESSIONS, emit_expression, emit_target
 from interlock.dual.compile.scopes import Scope
+from interlock.dual.compile.taint import walrus
 from interlock.dual.values import Value
 
 __all__ = ["emit_function", "install"]
@@ -99,8 +100,7 @@ def _comprehension(kind: str, add: str) -> Callable[[Builder, ast.expr], None]:
 
         _loops(b, node.generators, 0, element, collects=True)
         b.leave()
-        b.control_depth -= 1
-        b.emit("CTRL_END", (b.control_depth, False, (), ()))
+        b.end_control(walrus([node]), [node], keep=False)
 
     return emit
 

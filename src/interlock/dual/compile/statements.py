@@ -4,7 +4,7 @@ import ast
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from interlock.dual.compile.builder import Block, Builder, Label, Variable
+from interlock.dual.compile.builder import Block, Builder, Label
 from interlock.dual.compile.classes import emit_class
 from interlock.dual.compile.expressions import (
     emit_binary,
@@ -19,8 +19,6 @@ from interlock.dual.compile.taint import (
     MUTATORS,
     assigned,
     escapes,
-    has_call,
-    mutated,
     names_read,
 )
 from interlock.dual.errors import ProgramError
@@ -53,17 +51,7 @@ def _begin(b: Builder) -> None:
 
 def _end(b: Builder, nodes: Sequence[ast.AST], *, keep: bool) -> None:
     """The join after a construct; see `compile.taint`."""
-    b.control_depth -= 1
-    names = assigned(nodes)
-    if has_call(nodes):
-        names |= set(b.unit.declared_global) | set(b.unit.declared_nonlocal)
-    stored = _variables(b, names)
-    changed = _variables(b, mutated(nodes))
-    b.emit("CTRL_END", (b.control_depth, keep, stored, changed))
-
-
-def _variables(b: Builder, names: Iterable[str]) -> tuple[Variable, ...]:
-    return tuple(sorted({b.variable(name) for name in names}, key=repr))
+    b.end_control(assigned(nodes), nodes, keep=keep)
 
 
 def _expression(b: Builder, node: ast.Expr) -> None:

@@ -13,9 +13,11 @@ __all__ = [
     "escapes",
     "has_call",
     "has_effects",
+    "iterated",
     "mutated",
     "names_read",
     "root_name",
+    "walrus",
 ]
 
 MUTATORS = frozenset(
@@ -77,6 +79,11 @@ def assigned(nodes: Iterable[ast.AST]) -> set[str]:
     return found
 
 
+def walrus(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names an expression may bind in the scope around it."""
+    return {node.target.id for node in _within(nodes) if isinstance(node, ast.NamedExpr)}
+
+
 def mutated(nodes: Iterable[ast.AST]) -> set[str]:
     """Names whose objects may be changed in place."""
     found: set[str] = set()
@@ -100,6 +107,19 @@ def mutated(nodes: Iterable[ast.AST]) -> set[str]:
             if name is not None:
                 found.add(name)
     return found
+
+
+def iterated(nodes: Iterable[ast.AST]) -> set[str]:
+    """Names that may be moved on by a loop or looked for something in, if they are iterators."""
+    found: set[str | None] = set()
+    for node in _within(nodes):
+        if isinstance(node, ast.For | ast.comprehension):
+            found.add(root_name(node.iter))
+        elif isinstance(node, ast.Compare):
+            found.update(root_name(right) for right in node.comparators)
+        elif isinstance(node, (ast.Assign, ast.Starred)):
+            found.add(root_name(node.value))
+    return {name for name in found if name is not None}
 
 
 def root_name(node: ast.AST) -> str | None:

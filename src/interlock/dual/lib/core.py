@@ -29,6 +29,7 @@ from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native
 from interlock.dual.ops.arithmetic import binary
 from interlock.dual.ops.iterate import iterate, length, make_iter, step
+from interlock.dual.ops.position import moved
 from interlock.dual.ops.types import enum_data, shown_type, truth
 from interlock.dual.values import (
     NONE,
@@ -335,12 +336,14 @@ def _sort(env: Env, args: Args, kwargs: Kwargs) -> Value:
 def _any(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Whether some element is true."""
     plain_args("any", args, kwargs, 1, 1)
+    moved(env, args[0].data, env.deep(args[0]))
     return Value(any(truth(element.data) for element in iterate(env, args[0])))
 
 
 def _all(env: Env, args: Args, kwargs: Kwargs) -> Value:
     """Whether every element is true."""
     plain_args("all", args, kwargs, 1, 1)
+    moved(env, args[0].data, env.deep(args[0]))
     return Value(all(truth(element.data) for element in iterate(env, args[0])))
 
 

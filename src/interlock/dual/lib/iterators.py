@@ -25,6 +25,7 @@ from interlock.dual.lib.conversions import own_mark
 from interlock.dual.marks import NEUTRAL, Mark
 from interlock.dual.native import Env, Native, StepFn
 from interlock.dual.ops.iterate import make_iter, step
+from interlock.dual.ops.position import moved
 from interlock.dual.ops.types import shown_type
 from interlock.dual.values import (
     DictObj,
@@ -77,11 +78,12 @@ def _zip(env: Env, args: Args, kwargs: Kwargs) -> Value:
 
 def _zip_step(env: Env, iterator: IterObj) -> Value | None:
     elements: list[Value] = []
-    mark = NEUTRAL
     env.meter.work(len(iterator.sources))
+    # That there is another tuple, and so how far each source is moved, derives from the shape
+    # of every source.
+    mark = env.marks.join_all(_shape_of(env, source) for source in iterator.sources)
     for number, source in enumerate(iterator.sources):
-        # That there is another tuple derives from the shape of every source.
-        mark = env.marks.join(mark, _shape_of(env, source))
+        moved(env, source.data, mark)
         element = _next(env, source)
         if element is None:
             iterator.position = -1

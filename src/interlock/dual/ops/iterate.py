@@ -112,7 +112,11 @@ def step(env: Env, iterator: IterObj) -> Value | None:
     if iterator.position < 0:
         return None
     own = _STEPS.get(iterator.kind) or env.iterators[iterator.kind]
-    return own(env, iterator)
+    element = own(env, iterator)
+    if element is None or iterator.mark is NEUTRAL:
+        return element
+    # Where it stands derives from this: see `ops.position`.
+    return Value(element.data, env.marks.join(element.mark, iterator.mark))
 
 
 def iterate(env: Env, value: Value) -> Iterator[Value]:

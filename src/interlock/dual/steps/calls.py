@@ -7,6 +7,7 @@ from interlock.dual.errors import Raise
 from interlock.dual.frames import Frame
 from interlock.dual.marks import NEUTRAL
 from interlock.dual.ops.attributes import bound_method, get_attribute, import_name
+from interlock.dual.ops.position import moved_by
 from interlock.dual.ops.types import is_exception, shown_type, type_name
 from interlock.dual.values import (
     BoundObj,
@@ -24,6 +25,7 @@ from interlock.dual.values import (
     TupleObj,
     TypeObj,
     Value,
+    touched,
 )
 
 if TYPE_CHECKING:
@@ -196,6 +198,10 @@ def native(  # noqa: PLR0917 - every handler passes the same
         if found.marks == "join":
             for value in (*args, *words.values()):
                 mark = marks.join(mark, env.deep(value))
+        if m.strict and env.rng_mark is not NEUTRAL and name.startswith("random."):
+            mark = marks.join(mark, env.rng_mark)
+            if name == "random.shuffle" and isinstance(args[0].data, ListObj):
+                touched(marks, args[0].data, env.rng_mark)
         if mark is not result.mark:
             result = Value(result.data, mark)
     del f.stack[-pops:]
@@ -388,6 +394,8 @@ def return_(m: "Machine", f: Frame, arg: Arg) -> bool:
     value = f.stack.pop()
     if f.gathered is not NEUTRAL:
         value = _marked(m, value, f.gathered)
+        if m.strict and not f.unit:
+            moved_by(m.env, f)
     if m.strict:
         value = _marked(m, value, m.env.control)
     m.leave(f)
@@ -406,6 +414,8 @@ def yield_(m: "Machine", f: Frame, arg: Arg) -> bool:
         raise Raise("RuntimeError", "yield outside a generator")
     generator.mark = m.env.marks.join(generator.mark, f.gathered)
     value = _marked(m, value, generator.mark)
+    if m.strict and not f.unit:
+        moved_by(m.env, f)
     if m.strict:
         value = _marked(m, value, m.env.control)
     f.stack[-1] = Value(None)

@@ -7,6 +7,7 @@ from interlock.dual.frames import Frame
 from interlock.dual.marks import NEUTRAL
 from interlock.dual.ops.iterate import make_iter, step
 from interlock.dual.ops.matching import try_pattern
+from interlock.dual.ops.position import moved
 from interlock.dual.ops.types import is_exception, shown_type
 from interlock.dual.steps.data import truth_of
 from interlock.dual.values import (
@@ -148,6 +149,7 @@ def strict_next(m: "Machine", f: Frame, arg: Arg) -> bool | None:
     mark = m.env.deep(f.stack[-1])
     if mark is not NEUTRAL:
         m.env.control = m.env.marks.join(m.env.control, mark)
+    moved(m.env, f.stack[-1].data, m.env.control)
     return next_(m, f, arg)
 
 
@@ -188,7 +190,7 @@ def control_end(m: "Machine", f: Frame, arg: Arg) -> None:
 
     `keep`: something in it may have left the construct, so what follows does too.
     """
-    depth, keep, stored, changed = arg
+    depth, keep, stored, changed, iterated = arg
     marks = m.env.marks
     control = marks.join(m.env.control, m.risk)
     saved, risk, tries = f.controls[depth]
@@ -201,6 +203,10 @@ def control_end(m: "Machine", f: Frame, arg: Arg) -> None:
             data = found.data if found is not None else None
             if isinstance(data, HeapObj) and data.IS_CONTAINER:
                 touched(marks, data, control)
+        for variable in iterated:
+            found = _lookup(m, f, variable)
+            if found is not None:
+                moved(m.env, found.data, control)
     m.tries = tries
     if tries:
         # Whether any of this raised decides what the rest of the open `try` does.

@@ -8,6 +8,7 @@ from interlock.dual.marks import NEUTRAL
 from interlock.dual.ops.arithmetic import HOST_OPERATORS, INTEGER_BOUND, binary, inplace, unary
 from interlock.dual.ops.compare import equal, key_of, ordered, same_object
 from interlock.dual.ops.iterate import iterate
+from interlock.dual.ops.position import moved
 from interlock.dual.ops.subscripts import (
     delete_item,
     delete_slice,
@@ -25,6 +26,7 @@ from interlock.dual.values import (
     DictObj,
     HeapObj,
     InstanceObj,
+    IterObj,
     ListObj,
     RangeObj,
     SetObj,
@@ -239,6 +241,8 @@ def _contains(m: "Machine", a: Value, b: Value) -> bool:
     """`a in b`."""
     env = m.env
     data = enum_data(b.data)
+    if isinstance(data, IterObj) and not env.marks.pure:
+        moved(env, data, env.marks.join(env.deep(a), env.deep(b)))
     match data:
         case str() | bytes():
             item = enum_data(a.data)

@@ -28,6 +28,7 @@ __all__ = [
     "ask_user",
     "begin_step",
     "broke",
+    "cut_off",
     "denied",
     "ended",
     "fail_turn",
@@ -70,6 +71,12 @@ def no_program(state: State, engine: Engine | None) -> None:
     """The planner answered something else."""
     _fail(state, "planner_error", "the planner's answer has no program")
     _report(state, ["The answer has no program between ```python and ```."], engine)
+
+
+def cut_off(state: State, engine: Engine | None) -> None:
+    """The planner's answer is not whole: what is there may do half of what was meant."""
+    _fail(state, "planner_error", "the planner's answer was cut off at its token limit")
+    _report(state, ["The answer was cut off at its token limit. Nothing of it was run."], engine)
 
 
 def not_compiled(state: State, error: ProgramError, engine: Engine | None) -> None:

@@ -2,7 +2,7 @@
 
 | command | events |
 |---|---|
-| `Ask` | `answered(no, text)` or `ask_failed(no, code, message)` for each question |
+| `Ask` | `answered(no, text, cut)` or `ask_failed(no, code, message)` for each question |
 | `Decide` | `allowed(no, entry)`, `denied(no, message, ...)` for each call |
 | `Suspend` | `result(no, text, is_error)` for each call, in any order, perhaps days later |
 | `Label` | `labelled(no, labels)` |
@@ -70,8 +70,8 @@ class Question:
     """JSON Schema of the answer; None: free text."""
     model: str | None = None
     """None: the model of the role."""
-    seed: int | None = None
-    """None: what the config says."""
+    again: int = 0
+    """How often this model is asked the same besides: each time with another seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,15 +179,22 @@ class Phases:
         if question.failed is not None or self._writer is None:
             self._upstream_failed(question)
             return
-        self._state.questions = self._policy_step(self._writer.answered(question.answer or ""))
+        step = self._writer.answered(question.answer or "", cut=question.cut)
+        self._state.questions = self._policy_step(step)
 
     # Planning
 
     def _planned(self, asked: list[Pending]) -> None:
         state = self._state
-        replies = [one.answer for one in asked if one.answer is not None]
-        if not replies:
+        answers = [(one.answer, one.cut) for one in asked if one.answer is not None]
+        if not answers:
             self._upstream_failed(asked[0])
+            return
+        replies = [answer for answer, cut in answers if not cut]
+        if not replies:
+            attempts.begin_step(state, planning.read_reply(answers[0][0]).shown, None)
+            attempts.cut_off(state, self._kept())
+            self._after_failure()
             return
         usable = list(dict.fromkeys(one for one in replies if self._compiles(one)))
         if len(usable) > 1:
@@ -456,7 +463,7 @@ def _asked(one: Pending) -> Question:
         messages=tuple(Turned(role=role, text=text) for role, text in one.messages),
         schema=None if one.schema is None else unpack(one.schema),
         model=one.model,
-        seed=one.seed,
+        again=one.again,
     )
 
 

@@ -73,7 +73,6 @@ def planner_questions(
     messages = [(one.role, one.text) for one in _conversation(state, notes)]
     questions = []
     for index, no in enumerate(numbers):
-        again = index // len(models)
         questions.append(
             Pending(
                 no=no,
@@ -81,7 +80,7 @@ def planner_questions(
                 system=system,
                 messages=list(messages),
                 model=models[index % len(models)],
-                seed=again if len(numbers) > 1 and again else None,
+                again=index // len(models),
             )
         )
     return questions

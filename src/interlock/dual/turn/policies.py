@@ -47,8 +47,11 @@ class PolicyWriter(Protocol):
         """The first step."""
         ...
 
-    def answered(self, text: str) -> WriterStep:
-        """The next step, after the policy model's answer to the last `Write`."""
+    def answered(self, text: str, *, cut: bool = False) -> WriterStep:
+        """The next step, after the policy model's answer to the last `Write`.
+
+        `cut`: the answer is not whole.
+        """
         ...
 
 

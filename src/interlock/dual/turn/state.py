@@ -69,8 +69,10 @@ class Pending(Struct, kw_only=True):
     messages: list[tuple[Literal["user", "assistant"], str]]
     schema: Pack | None = None
     model: str | None = None
-    seed: int | None = None
+    again: int = 0
     answer: str | None = None
+    cut: bool = False
+    """The answer is not whole."""
     failed: tuple[str, str] | None = None
     """Code and message."""
     call: int | None = None

@@ -197,11 +197,15 @@ class Turn(Phases):
 
     # Events
 
-    def answered(self, no: int, text: str) -> None:
-        """A model's answer to a question; one that is not open is ignored."""
+    def answered(self, no: int, text: str, *, cut: bool = False) -> None:
+        """A model's answer to a question; one that is not open is ignored.
+
+        `cut`: it ends where its token limit was reached. Half a plan is none.
+        """
         question = self._question(no)
         if question is not None and question.open:
             question.answer = text
+            question.cut = cut
 
     def ask_failed(self, no: int, code: str, message: str) -> None:
         """A question that could not be asked: an upstream's failure, a time-out."""

@@ -32,6 +32,16 @@ class ApprovalRepository:
         row = (await self._connection.execute(query)).one_or_none()
         return None if row is None else _approval(row)
 
+    async def about(self, decision_id: str, *, account_id: str) -> Approval | None:
+        """The question about a decision. Index: `ix_approvals_account_id_asked_at`."""
+        query = (
+            select(approvals)
+            .where(approvals.c.account_id == account_id, approvals.c.decision_id == decision_id)
+            .limit(1)
+        )
+        row = (await self._connection.execute(query)).one_or_none()
+        return None if row is None else _approval(row)
+
     async def listed(
         self, *, state: str | None, account_id: str | None, limit: int
     ) -> list[Approval]:
@@ -63,11 +73,14 @@ class ApprovalRepository:
         await self._connection.execute(query)
 
     async def expire(self, *, before: float) -> None:
-        """Closes what nobody waits for any longer: questions whose server went away."""
+        """Closes what nobody waits for any longer: questions whose server went away.
+
+        Their values go: who would have kept them, or dropped them, is not there.
+        """
         query = (
             update(approvals)
             .where(approvals.c.state == "pending", approvals.c.expires_at < before)
-            .values(state="expired")
+            .values(state="expired", arguments=None, lineage=_encoded({}))
         )
         await self._connection.execute(query)
 

@@ -153,6 +153,11 @@ class Approvals:
             raise ApprovalNotFoundError(approval_id)
         return found
 
+    async def about(self, decision_id: str, *, account_id: str) -> Approval | None:
+        """The question that was put about a decision; None: nobody was asked."""
+        async with self._database.read() as connection:
+            return await ApprovalRepository(connection).about(decision_id, account_id=account_id)
+
     async def listed(
         self, *, state: str | None = None, account_id: str | None = None, limit: int = 50
     ) -> Sequence[Approval]:
@@ -172,10 +177,13 @@ class Approvals:
         reason: str = "",
         scope: Literal["once", "session"] = "once",
         arguments: dict[str, Any] | None = None,
+        answered_by_user_id: str | None = None,
     ) -> Approval:
         """Answers a pending approval.
 
         `arguments` take the place of the call's; they are decided again before it goes on.
+        `answered_by_user_id`: the actor, where it is a known user; a user is the one who asked
+        if the key is that user's, whatever the e-mail address is by now.
         Raises ApprovalNotFoundError, ApprovalClosedError, InvalidApprovalError, and
         OwnApprovalError when the actor is who the call was made for and allows it.
         """
@@ -184,13 +192,16 @@ class Approvals:
         now = self._clock.now().timestamp()
         async with self._database.transaction() as connection:
             repository = ApprovalRepository(connection)
+            identities = IdentityRepository(connection)
             found = await repository.find(approval_id)
             if found is None:
                 raise ApprovalNotFoundError(approval_id)
             if found.state == "pending" and found.expires_at < now:
                 raise ApprovalClosedError(approval_id, "expired")
-            if allow and not self._own and actor.name.casefold() == found.asked_for.casefold():
-                raise OwnApprovalError
+            if allow and not self._own:
+                own = actor.name.casefold() == found.asked_for.casefold()
+                if own or await _holds(identities, found.key_id, answered_by_user_id):
+                    raise OwnApprovalError
             if arguments is not None and scope == "session":
                 raise InvalidApprovalError("edited arguments can be allowed only once")
             closed = await repository.close(
@@ -207,7 +218,7 @@ class Approvals:
             if not closed:
                 raise ApprovalClosedError(approval_id, found.state)
             await self._audit.append(
-                IdentityRepository(connection),
+                identities,
                 actor,
                 "approval.allow" if allow else "approval.deny",
                 approval_id,
@@ -225,3 +236,11 @@ class Approvals:
         """Removes approvals asked before `before` (epoch seconds)."""
         async with self._database.transaction() as connection:
             await ApprovalRepository(connection).purge(before=before)
+
+
+async def _holds(identities: IdentityRepository, key_id: str, user_id: str | None) -> bool:
+    """Whether a key is a user's."""
+    if user_id is None:
+        return False
+    held = await identities.find_keys(key_id)
+    return any(key.id == key_id and key.user_id == user_id for key in held)

@@ -38,8 +38,8 @@ from interlock.gateway.dual.replies import Reply
 from interlock.gateway.dual.state import Conversation
 from interlock.gateway.evidence import evidence_of
 from interlock.gateway.ids import new_call_id
-from interlock.gateway.roles import Roles
-from interlock.gateway.rules import Rules
+from interlock.gateway.roles import Roles, Said
+from interlock.gateway.rules import PLANNER_SOURCE, Rules
 from interlock.gateway.session import LiveSession
 from interlock.kernel.errors import InterlockError
 from interlock.policy.denial import history_entry
@@ -47,8 +47,10 @@ from interlock.policy.errors import PolicyError
 from interlock.policy.model import DEFAULT_LABELS, Labels
 from interlock.policy.model import ToolCall as PolicyCall
 from interlock.policy.provenance import Evidence, Passage
+from interlock.policy.restrict import loosening
+from interlock.policy.syntax.parser import parse
 from interlock.providers.wire.halves import has_halves, mended_text, read_mended
-from interlock.providers.wire.model import Message, Request, Text, ToolCall, Usage
+from interlock.providers.wire.model import Message, Request, Text, ToolCall
 
 __all__ = ["Driver", "Handed", "Work"]
 
@@ -83,7 +85,6 @@ class Work:
     """The request's own sampling, for the planner."""
     hidden: Mapping[str, str]
     """Tools that may not be called, with the reason (pinning)."""
-    usage: Usage = Usage()
     upstream_s: float = 0.0
     asked: bool = False
     """A model has answered in this request."""
@@ -187,18 +188,16 @@ class Driver:
                 _log.warning("the %s could not be asked: %s", ask.role, said.error_code)
                 turn.ask_failed(ask.no, said.error_code, said.message)
             else:
-                turn.answered(ask.no, said)
+                turn.answered(ask.no, said.text, cut=said.cut)
         work.asked = True
 
-    async def _question(self, work: Work, ask: Question) -> str | InterlockError:
+    async def _question(self, work: Work, ask: Question) -> Said | InterlockError:
         """The model's answer, or why there is none."""
         planner, quarantined = work.models
         model = ask.model or (planner if ask.role in _PLANNING else quarantined)
         defaults = Request(model=model, messages=[])
         if ask.role == "pllm":
             defaults = msgspec.structs.replace(work.sampling, model=model)
-        if ask.seed is not None:
-            defaults = msgspec.structs.replace(defaults, seed=ask.seed)
         messages = [Message(role="system", parts=[Text(text=ask.system)])]
         messages += [
             Message(role=one.role, parts=[Text(text=mended_text(one.text))]) for one in ask.messages
@@ -207,15 +206,14 @@ class Driver:
         began = asyncio.get_running_loop().time()
         try:
             said = await self._roles.complete(
-                work.ctx, ask.role, messages, defaults=defaults, schema=schema
+                work.ctx, ask.role, messages, defaults=defaults, schema=schema, again=ask.again
             )
         except InterlockError as exc:
             return exc
         work.upstream_s += asyncio.get_running_loop().time() - began
-        work.usage = _sum(work.usage, said.usage)
         if ask.role == "pllm" and work.ctx.config.response_format.stream_thoughts:
             await work.reply.think(said.thoughts or said.text.partition("```")[0].strip())
-        return said.text
+        return said
 
     # calls
 
@@ -299,17 +297,25 @@ class Driver:
         """Adds policy to the session; returns why not, if not."""
         conversation = work.conversation
         before = (conversation.generated, list(conversation.restrictions))
-        if command.origin == "auto_gen":
-            conversation.generated = command.code
-        else:
-            conversation.restrictions.append(command.code)
         try:
+            if command.origin == "auto_gen":
+                conversation.generated = command.code
+            else:
+                _check_restricts(command.code)
+                conversation.restrictions.append(command.code)
             assert work.recompile is not None  # noqa: S101 - set by the service
             work.rules = work.recompile()
         except PolicyError as exc:
             conversation.generated, conversation.restrictions = before
             return exc.message
         return None
+
+
+def _check_restricts(code: str) -> None:
+    """Raises PolicyError unless the code is SQRT that can only restrict (10.6)."""
+    loose = loosening(parse(code, PLANNER_SOURCE), code, PLANNER_SOURCE)
+    if loose:
+        raise PolicyError(loose)
 
 
 def _under(held: Labels, control: Labels) -> Labels:
@@ -348,14 +354,3 @@ def _entry(call: CallRequest, outcome: Outcome, our_id: str) -> Mapping[str, Any
         "line": call.line,
         "decision_id": outcome.decision_id,
     }
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    return Usage(
-        input=one.input + other.input,
-        output=one.output + other.output,
-        cache_read=one.cache_read + other.cache_read,
-        cache_write=one.cache_write + other.cache_write,
-        reasoning=one.reasoning + other.reasoning,
-        estimated=one.estimated or other.estimated,
-    )

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,7 +24,6 @@ from interlock.dual.turn import Final as TurnFinal
 from interlock.dual.turn.transcript import compare, unsure
 from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext, Sink
-from interlock.gateway.deciding import Decider
 from interlock.gateway.dual.driving import Driver, Handed, Work
 from interlock.gateway.dual.intake import Intake, dual_config, read_request
 from interlock.gateway.dual.replies import Reply
@@ -43,20 +42,15 @@ from interlock.gateway.errors import (
     SessionArchMismatchError,
     ToolCallNotFoundError,
 )
-from interlock.gateway.finding import SessionFinder
 from interlock.gateway.ids import parse_call_id
-from interlock.gateway.ledger import Ledger, Meter
-from interlock.gateway.pinning import ToolPins
-from interlock.gateway.preparing import count_turn
-from interlock.gateway.responses import ResponseStore
-from interlock.gateway.roles import Roles
-from interlock.gateway.rules import Rules, RulesCache
+from interlock.gateway.ledger import Meter
+from interlock.gateway.parts import Parts
+from interlock.gateway.preparing import check_turn, count_turn
+from interlock.gateway.rules import Rules
 from interlock.gateway.scopes import permitted
-from interlock.gateway.session import LiveSession, Sessions
-from interlock.kernel.clock import Clock
-from interlock.kernel.errors import InterlockError
+from interlock.gateway.session import LiveSession
 from interlock.kernel.ids import new_id, random_bytes
-from interlock.providers.model import Target, Upstreams
+from interlock.providers.model import Target
 from interlock.providers.wire.exchange import ResultIn
 from interlock.providers.wire.halves import mended_text
 from interlock.providers.wire.model import Failure, Request, ToolCall, Usage
@@ -64,7 +58,6 @@ from interlock.providers.wire.model import Failure, Request, ToolCall, Usage
 __all__ = ["DualLlm"]
 
 _log = logging.getLogger("interlock.gateway")
-_CLIENT_GONE: Final = 499
 _CONFIGS: Final = 256
 _LIVE_TURNS: Final = 128
 _LIVE_TURN_BYTES: Final = 256 << 10
@@ -90,40 +83,25 @@ class _Step:
 class DualLlm:
     """Answers requests in dual-llm mode."""
 
-    def __init__(
-        self,
-        *,
-        sessions: Sessions,
-        rules: RulesCache,
-        decider: Decider,
-        upstreams: Upstreams,
-        ledger: Ledger,
-        pins: ToolPins,
-        responses: ResponseStore,
-        roles: Roles,
-        clock: Clock,
-        status_of: Callable[[InterlockError], int],
-        turn_s: float,
-        turn_bytes: int,
-    ) -> None:
+    def __init__(self, parts: Parts, *, turn_s: float, turn_bytes: int) -> None:
         """What there is one of in the server, and two bounds.
 
         `turn_s` is how long one request may plan and compute, in seconds; `turn_bytes` is how
         large a suspended turn may be.
         """
-        self._sessions = sessions
-        self._rules = rules
-        self._upstreams = upstreams
-        self._ledger = ledger
-        self._pins = pins
-        self._responses = responses
-        self._clock = clock
-        self._status_of = status_of
+        self._sessions = parts.sessions
+        self._rules = parts.rules
+        self._upstreams = parts.upstreams
+        self._ledger = parts.ledger
+        self._pins = parts.pins
+        self._responses = parts.responses
+        self._clock = parts.clock
+        self._outcome_of = parts.outcome_of
         self._turn_s = turn_s
         self._turn_bytes = turn_bytes
-        self._decider = decider
-        self._finder = SessionFinder(sessions=sessions, responses=responses, clock=clock)
-        self._driver = Driver(roles=roles, decider=decider)
+        self._decider = parts.decider
+        self._finder = parts.finder()
+        self._driver = Driver(roles=parts.roles, decider=parts.decider)
         self._live: OrderedDict[str, tuple[bytes, Turn]] = OrderedDict()
         self._grown: OrderedDict[tuple[str, str, str], SessionConfig] = OrderedDict()
 
@@ -150,14 +128,8 @@ class DualLlm:
             # Nobody gets what could be forgotten: a call would be made twice.
             await self._sessions.settle()
             error = await self._say(ctx, session, reply, kept, usage)
-        except asyncio.CancelledError:
-            status, error = _CLIENT_GONE, "client_gone"
-            raise
-        except InterlockError as exc:
-            status, error = self._status_of(exc), exc.error_code
-            raise
-        except Exception:
-            status, error = 500, "internal_error"
+        except BaseException as exc:
+            status, error = self._outcome_of(exc)
             raise
         finally:
             self._ledger.close(ctx, meter, session_id=session_id, status=status, error=error)
@@ -193,8 +165,9 @@ class DualLlm:
             turn = self._resumed(session.id, conversation.turn)
             for call_id, item in step.fresh.items():
                 turn.result(conversation.pending[call_id], item.text, item.is_error)
-            if not step.begins:
-                reply.begin()
+            if step.begins:
+                check_turn(session, ctx.config.fsm, ctx.head)
+            reply.begin()
             outcome = await self._drive(work, turn)
             if step.begins and isinstance(outcome, TurnFinal):
                 said = _said(outcome.answer, ctx.config)
@@ -215,7 +188,7 @@ class DualLlm:
         kept = self._finish(
             work, turn, outcome, messages=messages, step=step.name, diverged=diverged
         )
-        return reply, kept, work.usage
+        return reply, kept, ctx.spent or Usage()
 
     # beginning
 

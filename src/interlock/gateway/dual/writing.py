@@ -29,9 +29,9 @@ class _Writer:
         """See `PolicyWriter`."""
         return _step(self._generation.begin())
 
-    def answered(self, text: str) -> Write | Written | Problem:
+    def answered(self, text: str, *, cut: bool = False) -> Write | Written | Problem:
         """See `PolicyWriter`."""
-        return _step(self._generation.answered(text))
+        return _step(self._generation.answered(text, cut=cut))
 
 
 def policy_writer(request: str, tools: Sequence[ToolSpec], internal: Sequence[str]) -> PolicyWriter:

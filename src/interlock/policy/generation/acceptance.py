@@ -37,15 +37,23 @@ class Accepted:
 
 
 def accept(
-    code: str, *, description: str, declared: KnownTools | None, may_be_empty: bool
+    code: str,
+    *,
+    description: str,
+    declared: KnownTools | None,
+    may_be_empty: bool,
+    whole: bool = True,
 ) -> Accepted:
     """The text to use for generated code.
 
-    `declared` None: nobody said which tools there are, so any may be named.
+    `declared` None: nobody said which tools there are, so any may be named. What is not
+    `whole` cannot be used, even where it compiles.
 
     Raises:
         PolicyError: it cannot be used; every finding has its place in `code`.
     """
+    if not whole:
+        raise _refused("the answer was cut off at its token limit", "write a shorter policy")
     if len(code) > MAX_ANSWER_CHARS:
         raise _refused(f"the policy is longer than {MAX_ANSWER_CHARS} characters")
     checked = check(code, SOURCE)

@@ -93,8 +93,11 @@ class Generation:
         """The first question."""
         return Ask(system=system_prompt(), user=self._question)
 
-    def answered(self, answer: str) -> Step:
-        """What to do after an answer to the last question."""
+    def answered(self, answer: str, *, cut: bool = False) -> Step:
+        """What to do after an answer to the last question.
+
+        `cut`: it ends where its token limit was reached. Half a policy forbids too little.
+        """
         self._tries += 1
         code = code_of(answer)
         try:
@@ -103,6 +106,7 @@ class Generation:
                 description=self._wanted.description,
                 declared=self._declared,
                 may_be_empty=self._wanted.purpose == "request",
+                whole=not cut,
             )
         except PolicyError as error:
             if self._left:

@@ -1,4 +1,4 @@
-"""What a policy model is told. The texts themselves are files in `prompts/`."""
+"""What a policy model is told. The texts are files: `prompts/<flavor>/<version>/`."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -20,7 +20,7 @@ _SHOWN_ANSWER_CHARS = 20_000
 
 @cache
 def _text(name: str) -> str:
-    folder = resources.files("interlock.policy.generation") / "prompts"
+    folder = resources.files("interlock.policy.generation") / "prompts" / "universal" / "v1"
     return (folder / f"{name}.md").read_text(encoding="utf-8")
 
 

@@ -199,7 +199,8 @@ class Writer:
     def begin(self) -> Write:
         return Write(system=role_line("policy_llm") + "Write.", user="For this.")
 
-    def answered(self, text: str) -> Written | Problem:
+    def answered(self, text: str, *, cut: bool = False) -> Written | Problem:
+        del cut
         assert text == "an answer"
         return self.last
 

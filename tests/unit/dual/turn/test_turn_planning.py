@@ -18,6 +18,7 @@ from interlock.dual.turn import (
     Prompts,
     ReviewPrompt,
     ToolFilterPrompt,
+    Turn,
 )
 from interlock.kernel.roles import role_of
 
@@ -483,7 +484,7 @@ def test_several_plans_are_asked_for_at_once_and_one_is_selected() -> None:
 
     assert value(play.run()) == 1
     [asked] = [one for one in play.commands if isinstance(one, Ask) and len(one.asks) > 1]
-    assert [(one.model, one.seed) for one in asked.asks] == [("m1", None), ("m2", None), ("m1", 1)]
+    assert [(one.model, one.again) for one in asked.asks] == [("m1", 0), ("m2", 0), ("m1", 1)]
     assert "Program 2:" in play.told("selector")
 
 
@@ -513,11 +514,25 @@ def test_only_different_plans_that_compile_are_candidates(plans: list[Any]) -> N
     assert play.asked("selector") == []
 
 
+def test_a_plan_that_was_cut_off_is_no_candidate() -> None:
+    turn = Turn.begin(given(config=config(n_pllm_plans=2)))
+    asked = turn.next()
+    assert isinstance(asked, Ask)
+
+    turn.answered(asked.asks[0].no, fenced("final_return_value = 1"), cut=True)
+    turn.answered(asked.asks[1].no, fenced("final_return_value = 2"))
+
+    ended = turn.next()
+    assert isinstance(ended, Final)
+    assert ended.answer.value is not None
+    assert ended.answer.value.value == 2
+
+
 def test_a_single_plan_goes_to_the_candidate_model() -> None:
     play = Play(given(config=config(pllm_candidate_models=("m1",))), {"pllm": [GOOD]})
     play.run()
 
-    assert [(one.model, one.seed) for one in play.questions] == [("m1", None)]
+    assert [(one.model, one.again) for one in play.questions] == [("m1", 0)]
 
 
 # Tool filter

@@ -1,6 +1,7 @@
 """Prompt templates: every one there, in agreement with what the headers accept."""
 
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from interlock.gateway.config import PROMPT_FLAVORS, PROMPT_VERSIONS
 from interlock.kernel.roles import role_of
 
 FOLDER = Path(prompts.__file__).parent
-ELSEWHERE = {"tagllm", "policy_llm"}
-"""Roles whose prompts belong to the guards and to policy generation."""
+ELSEWHERE = {"tagllm": "interlock.policy.guards", "policy_llm": "interlock.policy.generation"}
+"""Roles whose prompts belong to the guards and to policy generation, and the packages of these."""
 
 
 def test_headers_and_templates_agree() -> None:
@@ -21,6 +22,18 @@ def test_headers_and_templates_agree() -> None:
         role: flavors for role, flavors in PROMPT_FLAVORS.items() if role not in ELSEWHERE
     }
     assert set(PROMPT_VERSIONS) == {LATEST, *VERSIONS}
+
+
+@pytest.mark.parametrize("role", ELSEWHERE)
+def test_prompts_of_other_packages_are_files_of_the_same_flavours_and_versions(role: str) -> None:
+    prompts_of = files(ELSEWHERE[role]) / "prompts"
+    there = {
+        (flavor.name, version.name)
+        for flavor in prompts_of.iterdir()
+        for version in flavor.iterdir()
+    }
+
+    assert there == {(flavor, one) for flavor in PROMPT_FLAVORS[role] for one in VERSIONS}
 
 
 def test_every_file_is_listed_and_every_listed_one_is_there() -> None:
