@@ -19,6 +19,8 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
+    """`Set-Cookie` headers."""
 
     @property
     def json(self) -> Any:
@@ -178,8 +180,9 @@ class ChatClient:
             await self.app(self._scope(method, path, sent), receive, send)
         found: dict[str, str] = {}
         for name, value in start["headers"]:
-            found[name.decode()] = value.decode()
-        return Answer(start["status"], found, b"".join(pieces))
+            found[name.decode().lower()] = value.decode()
+        cookies = tuple(value.decode() for name, value in start["headers"] if name == b"set-cookie")
+        return Answer(start["status"], found, b"".join(pieces), cookies)
 
     async def get(self, path: str, **more: Any) -> Answer:
         return await self.send("GET", path, **more)

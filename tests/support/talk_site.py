@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from interlock.conversations.build import Talks, build_talks
 from interlock.conversations.model import Agent, Person
-from interlock.conversations.ports import CancelOutcome, Trigger
+from interlock.conversations.ports import CancelOutcome, Directory, Trigger
 from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.log import EventLog
@@ -145,12 +145,14 @@ class ScriptedReplies:
 class TalkSite:
     """Everything about conversations, wired for a test."""
 
-    def __init__(self, database: Database, **streams: Any) -> None:
+    def __init__(
+        self, database: Database, directory: Directory | None = None, **streams: Any
+    ) -> None:
         self.clock = FrozenClock()
         self.database = database
         self.log = EventLog(database, now=lambda: round(self.clock.seconds * 1000))
         self.replies = ScriptedReplies()
-        self.directory = MadeUpDirectory()
+        self.directory = directory or MadeUpDirectory()
         self.talks: Talks = build_talks(
             database=database,
             log=self.log,
