@@ -16,6 +16,7 @@ from typing import Any, ClassVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
+from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.settings import EventSettings
 from interlock.gateway.recorder import RecorderSettings
 from interlock.gateway.settings import GatewaySettings
@@ -121,6 +122,8 @@ class AppSettings(BaseModel):
     keys: KeyCacheSettings = KeyCacheSettings()
     limits: LimitSettings = LimitSettings()
     events: EventSettings = EventSettings()
+    chat: ChatSettings = ChatSettings()
+    sse: StreamSettings = StreamSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     upstreams: UpstreamSettings = UpstreamSettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
@@ -172,6 +175,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "keys": KeyCacheSettings,
     "limits": LimitSettings,
     "events": EventSettings,
+    "chat": ChatSettings,
+    "sse": StreamSettings,
     "telemetry": TelemetrySettings,
     "security": SecuritySettings,
     "session": SessionSettings,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
+import interlock.conversations.tables as conversation_tables
 import interlock.events.tables as event_tables
 import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
@@ -46,6 +47,7 @@ __all__ = ["Store", "backup_parts", "check_store", "migrate_store", "open_databa
 
 _TABLES = (
     approval_tables,
+    conversation_tables,
     event_tables,
     gateway_tables,
     idempotency_tables,

@@ -22,6 +22,7 @@ class ErrorKind(StrEnum):
     NOT_FOUND = "not_found"
     METHOD = "method"
     CONFLICT = "conflict"
+    GONE = "gone"
     TOO_LARGE = "too_large"
     HEADERS_TOO_LARGE = "headers_too_large"
     UNPROCESSABLE = "unprocessable"

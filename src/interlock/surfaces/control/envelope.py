@@ -137,6 +137,8 @@ def _status(kind: ErrorKind) -> tuple[int, str]:  # noqa: C901, PLR0911, PLR0912
             return 405, "invalid_request_error"
         case ErrorKind.CONFLICT:
             return 409, "invalid_request_error"
+        case ErrorKind.GONE:
+            return 410, "not_found_error"
         case ErrorKind.TOO_LARGE:
             return 413, "request_too_large"
         case ErrorKind.HEADERS_TOO_LARGE:

@@ -1,0 +1,1 @@
+"""All queries of conversations, one class per aggregate, each on its caller's connection."""

@@ -1,0 +1,106 @@
+"""What every answer of the conversations API carries, and what no route needs to check itself.
+
+Request and trace ids, security headers, the body limit and the content type.
+Source: conversations.md, 1.1, 1.7, 1.8, 1.9.
+"""
+
+import re
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from interlock.kernel.ids import random_bytes
+from interlock.surfaces.chat.envelope import problem
+
+__all__ = ["BODY_BYTES", "Edge"]
+
+BODY_BYTES = 1 << 20
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
+_VISIBLE = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_POLICY = "default-src 'self'; frame-ancestors 'none'; object-src 'none'; base-uri 'self'"
+
+
+class _TooLargeError(Exception):
+    """The body goes on behind the limit."""
+
+
+class Edge:
+    """Wraps the application."""
+
+    def __init__(self, app: ASGIApp, *, extra: Mapping[str, str] | None = None) -> None:
+        self._app = app
+        self._extra = dict(extra or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        trace_id = _trace_id(headers.get("traceparent"))
+        request_id = _request_id(headers.get("x-request-id")) or trace_id
+        state = scope.setdefault("state", {})
+        state["trace_id"], state["request_id"] = trace_id, request_id
+        started = False
+
+        async def answer(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                sent = MutableHeaders(scope=message)
+                sent["trace_id"] = trace_id
+                sent["x-request-id"] = request_id
+                sent["X-Content-Type-Options"] = "nosniff"
+                sent.setdefault("Content-Security-Policy", _POLICY)
+                for name, value in self._extra.items():
+                    sent[name] = value
+            await send(message)
+
+        refused = _refusal(scope["method"], headers)
+        if refused is not None:
+            await problem(*refused)(scope, receive, answer)
+            return
+        read = 0
+
+        async def counted() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > BODY_BYTES:
+                    raise _TooLargeError
+            return message
+
+        try:
+            await self._app(scope, counted, answer)
+        except _TooLargeError:
+            if not started:
+                await problem(*_TOO_LARGE)(scope, receive, answer)
+
+
+_TOO_LARGE = (413, "payload_too_large", "The body is larger than 1 MiB.")
+
+
+def _refusal(method: str, headers: Headers) -> tuple[int, str, str] | None:
+    length = headers.get("content-length", "")
+    has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
+    if length.isdigit() and int(length) > BODY_BYTES:
+        return _TOO_LARGE
+    if has_body and method not in ("GET", "HEAD", "OPTIONS"):
+        media = headers.get("content-type", "").split(";")[0].strip().lower()
+        if media != "application/json":
+            return 415, "unsupported_media_type", "The body must be `application/json`."
+    return None
+
+
+def _trace_id(traceparent: str | None) -> str:
+    found = _TRACEPARENT.match(traceparent.strip()) if traceparent else None
+    if found is not None and found[1] != "0" * 32:
+        return found[1]
+    return random_bytes(16).hex()
+
+
+def _request_id(given: str | None) -> str | None:
+    text = (given or "").strip()
+    return text if _VISIBLE.match(text) else None
