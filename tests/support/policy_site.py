@@ -92,7 +92,7 @@ class PolicySite:
 
     async def people(self) -> None:
         """An administrator with a key called `robot`."""
-        await self.admin.create_user("ann@example.com", ACTOR, server_admin=True)
+        await self.admin.create_user("ann@example.com", ACTOR, global_role="admin")
         made = await self.admin.create_key(KeySpec(label="robot"), ACTOR)
         self.key, self.account = made.view.id, made.view.account_id
 

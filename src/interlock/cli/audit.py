@@ -45,7 +45,7 @@ def list_entries(
 
         interlock audit list --action 'key.*' --since 30d
 
-        interlock audit list --target key_0123456789abcdef01234567 --json
+        interlock audit list --target 01234567-89ab-4cde-8f01-23456789abcd --json
     """
     start = parse_instant(since, "--since")
 

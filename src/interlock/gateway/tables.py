@@ -185,7 +185,7 @@ tool_pins = Table(
     Column("approved_at", Instant),
     Column("approved_by", Text),
 )
-"""`scope` is the key (`key_...`) or MCP server a definition was offered on."""
+"""`scope` is the key (its id) or MCP server a definition was offered on."""
 
 recorder_marks = Table(
     "recorder_marks",

@@ -17,17 +17,26 @@ from interlock.identity.errors import (
     UserNotFoundError,
 )
 from interlock.identity.keys import KeyService, credential_place
-from interlock.identity.model import Account, Actor, KeyLimits, KeySpec, KeyView, Role, User
+from interlock.identity.model import (
+    Account,
+    Actor,
+    GlobalRole,
+    KeyLimits,
+    KeySpec,
+    KeyView,
+    Role,
+    User,
+)
+from interlock.identity.naming import check_email, check_username
 from interlock.identity.repository import IdentityRepository
 from interlock.identity.tokens import digest, new_token, shown_prefix
 from interlock.kernel.clock import Clock
-from interlock.kernel.ids import new_id
+from interlock.kernel.ids import new_uuid
 from interlock.storage.engine import Database
 from interlock.storage.secrets import SecretBox
 
-__all__ = ["CreatedKey", "IdentityAdmin", "check_email"]
+__all__ = ["CreatedKey", "IdentityAdmin"]
 
-_EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]{1,255}")
 _SCOPE = re.compile(r"admin|(endpoint|provider):[A-Za-z0-9_.\-]{1,64}")
 _BASE_MEMBERS = frozenset({"x_features", "x_policy", "x_config"})
 _LABEL_LENGTH = 200
@@ -100,7 +109,7 @@ class IdentityAdmin:
         bootstrap: bool = False,
     ) -> str:
         """Stores a key within the caller's transaction and audits it; returns its id."""
-        key_id = new_id("key")
+        key_id = new_uuid()
         sealed = {
             provider: self._secrets.seal(value, place=credential_place(key_id, provider))
             for provider, value in spec.provider_credentials.items()
@@ -190,15 +199,17 @@ class IdentityAdmin:
         *,
         name: str = "",
         password: str | None = None,
-        server_admin: bool = False,
+        global_role: GlobalRole = "member",
+        username: str | None = None,
     ) -> User:
         """Makes a user and his personal account.
 
         Raises:
             InvalidIdentityError: not an e-mail address, or a password out of bounds.
-            UserExistsError: the address is taken.
+            UserExistsError: the address or the user name is taken.
         """
         email = check_email(email)
+        username = None if username is None else check_username(username)
         hashed = None if password is None else await passwords.hash_password(password)
         async with self._database.transaction() as connection:
             return await self.store_user(
@@ -207,7 +218,8 @@ class IdentityAdmin:
                 email=email,
                 name=name,
                 password_hash=hashed,
-                server_admin=server_admin,
+                global_role=global_role,
+                username=username,
             )
 
     async def store_user(
@@ -218,20 +230,26 @@ class IdentityAdmin:
         email: str,
         name: str,
         password_hash: str | None,
-        server_admin: bool,
+        global_role: GlobalRole,
+        username: str | None = None,
     ) -> User:
         """Stores a user and his personal account within the caller's transaction."""
         if await repository.user(email) is not None:
             raise UserExistsError(email)
+        if username is None:
+            username = await repository.free_username(email)
+        elif await repository.user(username) is not None:
+            raise UserExistsError(username)
         now = self._clock.now().timestamp()
         user = User(
-            id=new_id("user"),
+            id=new_uuid(),
             email=email,
-            name=name or email.partition("@")[0],
-            server_admin=server_admin,
+            username=username,
+            display_name=name or username,
+            global_role=global_role,
             created_at=now,
         )
-        account = Account(id=new_id("acc"), kind="personal", name=user.name, created_at=now)
+        account = Account(id=new_uuid(), kind="personal", name=user.display_name, created_at=now)
         await repository.add_user(user, password_hash=password_hash)
         await repository.add_account(account)
         await repository.add_membership(account.id, user.id, "owner", at=now)
@@ -241,7 +259,7 @@ class IdentityAdmin:
             "user.create",
             user.id,
             account_id=account.id,
-            after={"email": email, "server_admin": server_admin},
+            after={"email": email, "username": username, "global_role": global_role},
         )
         return user
 
@@ -258,9 +276,7 @@ class IdentityAdmin:
             repository = IdentityRepository(connection)
             user = await self._owner(repository, owner)
             now = self._clock.now().timestamp()
-            account = Account(
-                id=new_id("acc"), kind="organization", name=name.strip(), created_at=now
-            )
+            account = Account(id=new_uuid(), kind="organization", name=name.strip(), created_at=now)
             await repository.add_account(account)
             await repository.add_membership(account.id, user.id, "owner", at=now)
             await self._audit.append(
@@ -301,7 +317,7 @@ class IdentityAdmin:
         Raises:
             UserNotFoundError: no such user.
         """
-        group_id = new_id("grp")
+        group_id = new_uuid()
         async with self._database.transaction() as connection:
             repository = IdentityRepository(connection)
             await repository.add_group(group_id, account_id, name)
@@ -379,18 +395,6 @@ class IdentityAdmin:
     def _changed(self, token_hash: bytes) -> None:
         if self._keys is not None:
             self._keys.forget(token_hash)
-
-
-def check_email(email: str) -> str:
-    """The address in lower case.
-
-    Raises:
-        InvalidIdentityError: it is not of the form `name@host`.
-    """
-    email = email.strip().lower()
-    if not _EMAIL.fullmatch(email):
-        raise InvalidIdentityError(f"`{email[:100]}` is not an e-mail address", param="email")
-    return email
 
 
 def check_spec(spec: KeySpec, *, now: float) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from interlock.identity import passwords
-from interlock.identity.admin import IdentityAdmin, check_email
+from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.errors import InvalidIdentityError
 from interlock.identity.keys import KeyService
 from interlock.identity.model import Actor, KeySpec
+from interlock.identity.naming import check_email
 from interlock.identity.repository import IdentityRepository
 from interlock.identity.tokens import BOOTSTRAP_MINIMUM, digest, new_token, shown_prefix
 from interlock.storage.engine import Database
@@ -100,7 +101,7 @@ class Bootstrap:
                     email=email,
                     name="Administrator",
                     password_hash=hashed,
-                    server_admin=True,
+                    global_role="admin",
                 )
                 await self._store_key(repository, token, user.id, configured=key is not None)
                 made = BootstrapResult(

@@ -5,9 +5,14 @@ from typing import ClassVar
 from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = [
+    "AccountDisabledError",
     "AccountNotFoundError",
+    "AlreadySetUpError",
     "InvalidIdentityError",
     "KeyNotFoundError",
+    "LastAdministratorError",
+    "LastOwnerError",
+    "SessionNotFoundError",
     "Unauthenticated",
     "UserExistsError",
     "UserNotFoundError",
@@ -70,13 +75,13 @@ class AccountNotFoundError(InterlockError):
 
 
 class UserExistsError(InterlockError):
-    """Raised when an e-mail address is taken."""
+    """Raised when an e-mail address or a user name is taken."""
 
     kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
     code: ClassVar[str] = "user_exists"
 
-    def __init__(self, email: str) -> None:
-        super().__init__(f"there is already a user `{email}`")
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is already a user `{name}`")
 
 
 class InvalidIdentityError(InterlockError):
@@ -84,3 +89,58 @@ class InvalidIdentityError(InterlockError):
 
     kind: ClassVar[ErrorKind] = ErrorKind.INVALID
     code: ClassVar[str] = "invalid_identity"
+
+
+class AccountDisabledError(InterlockError):
+    """Raised when a person who was disabled shows a good credential."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.FORBIDDEN
+    code: ClassVar[str] = "account_disabled"
+
+    def __init__(self) -> None:
+        super().__init__("this account is disabled", hint="ask an administrator")
+
+
+class AlreadySetUpError(InterlockError):
+    """Raised when the first administrator exists already."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "already_set_up"
+
+    def __init__(self) -> None:
+        super().__init__("the server is set up already")
+
+
+class LastAdministratorError(InterlockError):
+    """Raised when nobody would be left to administer the server."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "last_administrator"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is the last administrator who can sign in",
+            hint="make somebody else an administrator first",
+        )
+
+
+class LastOwnerError(InterlockError):
+    """Raised when an account would be left without an owner."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.CONFLICT
+    code: ClassVar[str] = "last_owner"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an account keeps at least one owner", hint="make somebody else an owner first"
+        )
+
+
+class SessionNotFoundError(InterlockError):
+    """Raised for a login session the person does not have."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.NOT_FOUND
+    code: ClassVar[str] = "not_found"
+
+    def __init__(self) -> None:
+        super().__init__("there is no such session")

@@ -314,7 +314,9 @@ class KeyService:
             return None
         try:
             credentials = {
-                provider: self._secrets.open(sealed, place=credential_place(row.id, provider))
+                provider: self._secrets.open(
+                    sealed, place=credential_place(row.sealed_for or row.id, provider)
+                )
                 for provider, sealed in row.provider_credentials.items()
             }
         except Exception as error:
@@ -327,7 +329,7 @@ class KeyService:
             user_email=row.user_email,
             label=row.label,
             groups=row.groups,
-            roles=row.roles | ({"server_admin"} if row.server_admin else set()),
+            roles=row.roles | ({"server_admin"} if row.global_role == "admin" else set()),
             scopes=frozenset(row.scopes),
             base_config=row.base_config,
             provider_credentials=credentials,
@@ -342,7 +344,7 @@ class KeyService:
 
 
 def credential_place(key_id: str, provider: str) -> str:
-    """What a sealed provider credential is bound to."""
+    """What a sealed provider credential is bound to; `key_id` as when it was sealed."""
     return f"gateway_keys/{key_id}/{provider}"
 
 

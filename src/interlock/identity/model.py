@@ -1,16 +1,21 @@
 """Who a request belongs to and what its key allows. Frozen values, no I/O."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 __all__ = [
+    "GLOBAL_ROLES",
+    "ROLES",
     "Account",
     "Actor",
     "AuditEntry",
+    "GlobalRole",
+    "Group",
     "KeyInfo",
     "KeyLimits",
     "KeySpec",
     "KeyView",
+    "Membership",
     "Role",
     "User",
 ]
@@ -58,6 +63,15 @@ class KeyInfo:
     """Where it is used: a person who writes in a chat calls models through `chat`."""
 
 
+Role = Literal["owner", "admin", "member", "viewer"]
+"""In an account, strongest first."""
+ROLES: tuple[Role, ...] = get_args(Role)
+
+GlobalRole = Literal["admin", "member", "read_only"]
+"""On the server; the closed list of conversations.md section 1."""
+GLOBAL_ROLES: tuple[GlobalRole, ...] = get_args(GlobalRole)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
     """What owns keys, usage and decisions: one person or an organization."""
@@ -75,13 +89,44 @@ class User:
     id: str
     email: str
     """Lower case."""
-    name: str
-    server_admin: bool
+    username: str
+    """As it was chosen; unique ignoring case."""
+    display_name: str
+    global_role: GlobalRole
     created_at: float
+    email_verified: bool = False
     disabled_at: float | None = None
 
+    @property
+    def is_admin(self) -> bool:
+        """Whether this person administers the server."""
+        return self.global_role == "admin"
 
-Role = Literal["owner", "admin", "member", "viewer"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """A person in an account."""
+
+    account: Account
+    user_id: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """People of an account who get the same rights. None in a list: no restriction."""
+
+    id: str
+    account_id: str
+    name: str
+    role: Role | None = None
+    """Role members have in the account at least."""
+    models: tuple[str, ...] | None = None
+    tools: tuple[str, ...] | None = None
+    policies: tuple[str, ...] = ()
+    """Names of stored policies that bind every member."""
+    budget: dict[str, Any] | None = None
+    """`{monthly_cost, monthly_tokens, on_limit}`; read by `limits`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,20 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, func, select, update
+from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from interlock.identity.model import Account, AuditEntry, KeyLimits, KeyView, Role, User
+from interlock.identity.model import (
+    Account,
+    AuditEntry,
+    GlobalRole,
+    Group,
+    KeyLimits,
+    KeyView,
+    Role,
+    User,
+)
+from interlock.identity.naming import is_storable, name_key, username_of
 from interlock.identity.tables import (
     accounts,
     audit_log,
@@ -18,8 +28,11 @@ from interlock.identity.tables import (
     server_meta,
     users,
 )
+from interlock.kernel.ids import new_uuid
 
-__all__ = ["IdentityRepository", "KeyRow"]
+__all__ = ["IdentityRepository", "KeyRow", "user_of"]
+
+_NAMES_TRIED = 100
 
 
 class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +44,8 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     user_id: str
     user_email: str
     user_disabled: bool
-    server_admin: bool
+    global_role: GlobalRole
+    sealed_for: str | None
     label: str
     groups: frozenset[str]
     roles: frozenset[str]
@@ -61,21 +75,32 @@ class IdentityRepository:
         return int((await self._run(select(func.count()).select_from(users))).scalar_one())
 
     async def user(self, wanted: str) -> User | None:
-        """A user by id or e-mail address."""
-        query = select(users).where((users.c.id == wanted) | (users.c.email == wanted.lower()))
+        """A user by id, e-mail address or user name."""
+        if not is_storable(wanted):
+            return None
+        query = select(users).where(
+            (users.c.id == wanted)
+            | (users.c.email == wanted.lower())
+            | (users.c.username_key == name_key(wanted))
+        )
         row = (await self._run(query)).one_or_none()
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
+
+    async def user_by_id(self, user_id: str) -> User | None:
+        """A user by id alone."""
+        row = (await self._run(select(users).where(users.c.id == user_id))).one_or_none()
+        return None if row is None else user_of(row)
 
     async def first_admin(self) -> User | None:
         """The administrator who has been there longest."""
         query = (
             select(users)
-            .where(users.c.server_admin.is_(True), users.c.disabled_at.is_(None))
+            .where(users.c.global_role == "admin", users.c.disabled_at.is_(None))
             .order_by(users.c.created_at, users.c.id)
             .limit(1)
         )
         row = (await self._run(query)).one_or_none()
-        return None if row is None else _user(row)
+        return None if row is None else user_of(row)
 
     async def password_hash(self, user_id: str) -> str | None:
         """The stored hash of a user's password."""
@@ -89,8 +114,11 @@ class IdentityRepository:
             users.insert().values(
                 id=user.id,
                 email=user.email,
-                name=user.name,
-                server_admin=user.server_admin,
+                username=user.username,
+                username_key=name_key(user.username),
+                display_name=user.display_name,
+                global_role=user.global_role,
+                email_verified=user.email_verified,
                 created_at=user.created_at,
                 disabled_at=user.disabled_at,
                 password_hash=password_hash,
@@ -102,6 +130,128 @@ class IdentityRepository:
         await self._run(
             update(users).where(users.c.id == user_id).values(password_hash=password_hash)
         )
+
+    async def free_username(self, email: str) -> str:
+        """A user name after an address that nobody has."""
+        for n in range(1, _NAMES_TRIED):
+            name = username_of(email, n)
+            query = select(users.c.id).where(users.c.username_key == name_key(name))
+            if (await self._run(query)).first() is None:
+                return name
+        return new_uuid()
+
+    async def users(
+        self, *, query: str = "", limit: int, after: str | None = None, disabled: bool = True
+    ) -> list[User]:
+        """People by user name; `query` is part of a name or of an address.
+
+        `after` continues behind a `username_key`. Index: `uq_users_username_key`.
+        """
+        statement = select(users).order_by(users.c.username_key).limit(limit)
+        if after is not None:
+            statement = statement.where(users.c.username_key > after)
+        if query:
+            part = name_key(query)
+            statement = statement.where(
+                users.c.username_key.contains(part, autoescape=True)
+                | users.c.email.contains(part, autoescape=True)
+                | func.lower(users.c.display_name).contains(part, autoescape=True)
+            )
+        if not disabled:
+            statement = statement.where(users.c.disabled_at.is_(None))
+        return [user_of(row) for row in (await self._run(statement)).all()]
+
+    async def change_user(self, user_id: str, **values: Any) -> None:  # noqa: ANN401 - columns
+        """Changes columns of a user."""
+        await self._run(update(users).where(users.c.id == user_id).values(**values))
+
+    async def remove_user(self, user_id: str) -> None:
+        """Removes a user with memberships, groups, keys and sessions."""
+        await self._run(delete(users).where(users.c.id == user_id))
+
+    async def other_admins(self, user_id: str) -> int:
+        """How many other administrators can sign in."""
+        query = (
+            select(func.count())
+            .select_from(users)
+            .where(
+                users.c.global_role == "admin",
+                users.c.disabled_at.is_(None),
+                users.c.id != user_id,
+            )
+        )
+        return int((await self._run(query)).scalar_one())
+
+    async def revoke_keys(self, user_id: str, *, at: float) -> list[bytes]:
+        """Revokes all keys of a user; returns the hashes of those that were good.
+
+        Index: `ix_gateway_keys_user_id`.
+        """
+        mine = (gateway_keys.c.user_id == user_id) & gateway_keys.c.revoked_at.is_(None)
+        hashes = (await self._run(select(gateway_keys.c.token_hash).where(mine))).scalars().all()
+        await self._run(update(gateway_keys).where(mine).values(revoked_at=at))
+        return [bytes.fromhex(value) for value in hashes]
+
+    async def key_hashes(self, user_id: str) -> list[bytes]:
+        """Hashes of all keys of a user, for caches to forget them."""
+        query = select(gateway_keys.c.token_hash).where(gateway_keys.c.user_id == user_id)
+        return [bytes.fromhex(value) for value in (await self._run(query)).scalars().all()]
+
+    async def account(self, account_id: str) -> Account | None:
+        """An account by id."""
+        query = select(accounts).where(accounts.c.id == account_id)
+        row = (await self._run(query)).one_or_none()
+        return (
+            None
+            if row is None
+            else Account(id=row.id, kind=row.kind, name=row.name, created_at=row.created_at)
+        )
+
+    async def members(self, account_id: str) -> list[tuple[User, Role]]:
+        """Members of an account by user name."""
+        query = (
+            select(users, memberships.c.role)
+            .join(memberships, memberships.c.user_id == users.c.id)
+            .where(memberships.c.account_id == account_id)
+            .order_by(users.c.username_key)
+        )
+        return [(user_of(row), row.role) for row in (await self._run(query)).all()]
+
+    async def set_role(self, account_id: str, user_id: str, role: Role) -> None:
+        """Changes a member's role."""
+        await self._run(
+            update(memberships)
+            .where(memberships.c.account_id == account_id, memberships.c.user_id == user_id)
+            .values(role=role)
+        )
+
+    async def remove_membership(self, account_id: str, user_id: str) -> None:
+        """Ends a membership and the places in groups of the account."""
+        await self._run(
+            delete(memberships).where(
+                memberships.c.account_id == account_id, memberships.c.user_id == user_id
+            )
+        )
+        inside = select(groups.c.id).where(groups.c.account_id == account_id)
+        await self._run(
+            delete(group_members).where(
+                group_members.c.user_id == user_id, group_members.c.group_id.in_(inside)
+            )
+        )
+
+    async def remove_account(self, account_id: str) -> None:
+        """Removes an account with its memberships, groups and keys."""
+        await self._run(delete(accounts).where(accounts.c.id == account_id))
+
+    async def groups_of(self, account_id: str, user_id: str) -> list[Group]:
+        """The groups of a user in an account, by name."""
+        query = (
+            select(groups)
+            .join(group_members, group_members.c.group_id == groups.c.id)
+            .where(groups.c.account_id == account_id, group_members.c.user_id == user_id)
+            .order_by(groups.c.name)
+        )
+        return [_group(row) for row in (await self._run(query)).all()]
 
     async def add_account(self, account: Account) -> None:
         """Stores a new account."""
@@ -159,7 +309,7 @@ class IdentityRepository:
                 gateway_keys,
                 users.c.email,
                 users.c.disabled_at,
-                users.c.server_admin,
+                users.c.global_role,
             )
             .join(users, users.c.id == gateway_keys.c.user_id)
             .where(gateway_keys.c.token_hash.in_(wanted))
@@ -288,14 +438,31 @@ class IdentityRepository:
         return {pair: frozenset(names) for pair, names in found.items()}
 
 
-def _user(row: Row[Any]) -> User:
+def user_of(row: Row[Any]) -> User:
+    """The person of a row of `users`."""
     return User(
         id=row.id,
         email=row.email,
-        name=row.name,
-        server_admin=row.server_admin,
+        username=row.username,
+        display_name=row.display_name,
+        global_role=row.global_role,
+        email_verified=row.email_verified,
         created_at=row.created_at,
         disabled_at=row.disabled_at,
+    )
+
+
+def _group(row: Row[Any]) -> Group:
+    models, tools = _json(row.models), _json(row.tools)
+    return Group(
+        id=row.id,
+        account_id=row.account_id,
+        name=row.name,
+        role=row.role,
+        models=None if models is None else tuple(models),
+        tools=None if tools is None else tuple(tools),
+        policies=tuple(_json(row.policies) or ()),
+        budget=_json(row.budget),
     )
 
 
@@ -320,7 +487,8 @@ def _key_row(
         user_id=row.user_id,
         user_email=row.email,
         user_disabled=row.disabled_at is not None,
-        server_admin=row.server_admin,
+        global_role=row.global_role,
+        sealed_for=row.sealed_for,
         label=row.label,
         groups=members.get(pair, frozenset()),
         roles=roles.get(pair, frozenset()),

@@ -1,6 +1,6 @@
-"""Tables of accounts, users, memberships, groups, gateway keys and the audit log."""
+"""Tables of accounts, people, memberships, groups, keys, login sessions and the audit log."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, false
 
 from interlock.storage.schema import Instant, JsonText, metadata
 
@@ -10,6 +10,7 @@ __all__ = [
     "gateway_keys",
     "group_members",
     "groups",
+    "login_sessions",
     "memberships",
     "server_meta",
     "users",
@@ -29,12 +30,46 @@ users = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("email", String(320), nullable=False, unique=True),
-    Column("name", String(200), nullable=False),
+    Column("display_name", String(200), nullable=False),
     Column("password_hash", String(300)),
-    Column("server_admin", Boolean, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("disabled_at", Instant),
+    Column("username", String(64), nullable=False, server_default=""),
+    Column("username_key", String(128), nullable=False, server_default=""),
+    Column("global_role", String(16), nullable=False, server_default="member"),
+    Column("email_verified", Boolean, nullable=False, server_default=false()),
+    Index("uq_users_username_key", "username_key", unique=True),
 )
+"""`username_key` is the user name as it is compared: see `identity.naming`."""
+
+login_sessions = Table(
+    "login_sessions",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("family", String(36), nullable=False),
+    Column("user_id", String(64), ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    Column("token_hash", String(64), nullable=False),
+    Column("previous_csrf_hash", String(64)),
+    Column("successor", String(64)),
+    Column("issued_at", Instant, nullable=False),
+    Column("signed_in_at", Instant, nullable=False),
+    Column("last_seen_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("absolute_expires_at", Instant, nullable=False),
+    Column("replaced_at", Instant),
+    Column("revoked_at", Instant),
+    Column("flagged", Boolean, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("user_agent", String(300), nullable=False),
+    Column("fingerprint", String(128), nullable=False),
+    Index("uq_login_sessions_token_hash", "token_hash", unique=True),
+    Index("ix_login_sessions_user_id", "user_id"),
+    Index("ix_login_sessions_family", "family"),
+    Index("ix_login_sessions_absolute_expires_at", "absolute_expires_at"),
+)
+"""One row per token. `family` is the session the person began; rotation adds a row to it.
+`successor` is the token after this one, readable only with this one: see `identity.login`."""
+
 
 memberships = Table(
     "memberships",
@@ -54,6 +89,11 @@ groups = Table(
     Column("id", String(64), primary_key=True),
     Column("account_id", String(64), ForeignKey("accounts.id", ondelete="CASCADE"), nullable=False),
     Column("name", String(200), nullable=False),
+    Column("role", String(16)),
+    Column("models", JsonText),
+    Column("tools", JsonText),
+    Column("policies", JsonText),
+    Column("budget", JsonText),
     Index("uq_groups_account_id_name", "account_id", "name", unique=True),
 )
 
@@ -88,10 +128,13 @@ gateway_keys = Table(
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
+    Column("sealed_for", String(64)),
     Index("uq_gateway_keys_token_hash", "token_hash", unique=True),
     Index("ix_gateway_keys_account_id_created_at", "account_id", "created_at"),
     Index("ix_gateway_keys_user_id", "user_id"),
 )
+
+"""`sealed_for` is the id its provider credentials were encrypted for, when that is not `id`."""
 
 audit_log = Table(
     "audit_log",

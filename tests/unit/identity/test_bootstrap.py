@@ -60,7 +60,7 @@ async def test_the_first_start_makes_an_administrator_who_can_log_in_and_a_valid
     assert made.admin_password is not None
     user = await world.admin.check_password("Admin@localhost", made.admin_password)
     assert user is not None
-    assert user.server_admin
+    assert user.is_admin
     assert made.key is not None
     assert len(made.key) == 43
     assert await is_valid(world.keys, made.key)

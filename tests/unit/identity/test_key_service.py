@@ -65,7 +65,7 @@ class World:
 
     async def new_key(self, label: str = "test", **spec: Any) -> str:
         with contextlib.suppress(Exception):
-            await self.admin.create_user("ann@example.com", ACTOR, server_admin=True)
+            await self.admin.create_user("ann@example.com", ACTOR, global_role="admin")
         return (await self.admin.create_key(KeySpec(label=label, **spec), ACTOR)).token
 
     async def refreshed(self) -> None:
@@ -125,7 +125,7 @@ async def test_a_new_key_is_found_with_everything_stored_with_it(database: Datab
 
 async def test_groups_and_roles_are_those_of_the_account_of_the_key(database: Database) -> None:
     world = World(database)
-    await world.admin.create_user("ann@example.com", ACTOR, server_admin=True)
+    await world.admin.create_user("ann@example.com", ACTOR, global_role="admin")
     await world.admin.create_user("bob@example.com", ACTOR)
     team = await world.admin.create_organization("Team", "ann@example.com", ACTOR)
     await world.admin.add_member(team.id, "bob@example.com", "member", ACTOR)

@@ -73,7 +73,7 @@ def test_looking_changes_nothing(database: Database) -> None:
     [
         ("DROP TABLE decisions", "table `decisions` is missing"),
         ("DROP INDEX ix_usage_records_at", "index `ix_usage_records_at` is missing"),
-        ("ALTER TABLE users DROP COLUMN name", "column `users.name` is missing"),
+        ("ALTER TABLE users DROP COLUMN display_name", "column `users.display_name` is missing"),
     ],
 )
 def test_a_schema_with_something_missing_refuses_the_start_and_names_it(
