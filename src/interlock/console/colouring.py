@@ -6,7 +6,7 @@ both on every policy of the corpus.
 
 import json
 
-from interlock.policy.syntax.lexer import TOKEN_PATTERN
+from interlock.policy.syntax.lexer import LEXEMES
 
 __all__ = ["KEYWORDS", "colour_table"]
 
@@ -77,7 +77,7 @@ def colour_table() -> str:
     """JSON: the pattern as ECMAScript writes it, classes of its groups, and words."""
     pattern = "".join(
         _bare(line).replace("(?P<", "(?<").replace("[ \\t\\r\\n\\f\\v]", "\\s")
-        for line in TOKEN_PATTERN.splitlines()
+        for line in LEXEMES.splitlines()
     ).replace("/\\*.*?\\*/", "/\\*[^]*?\\*/")
     return json.dumps(
         {
