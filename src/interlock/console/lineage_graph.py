@@ -12,8 +12,8 @@ from typing import Any
 __all__ = ["Edge", "Graph", "Node", "edge_words", "graph_of", "node_names"]
 
 MAX_NODES = 40
-_WIDTH, _HEIGHT = 124, 52
-_GAP_X, _GAP_Y = 74, 20
+_WIDTH, _HEIGHT = 116, 52
+_GAP_X, _GAP_Y = 84, 20
 _DOWN_GAP = 56
 _MARGIN = 8
 _TITLES = {

@@ -1,6 +1,7 @@
 """Hostile text: whatever it is, it is shown and does nothing."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import html5lib
@@ -9,7 +10,7 @@ from tests.support.hostile import HOSTILE
 
 import interlock.console
 from interlock.console.colouring import KEYWORDS, colour_table
-from interlock.console.text import ansi, finalize, kept, markdown, shown
+from interlock.console.text import Rendered, ansi, finalize, kept, markdown, shown
 from interlock.policy.syntax.lexer import tokenize
 
 _ALLOWED = {
@@ -49,7 +50,9 @@ _HIDDEN = re.compile("[\u202a-\u202e\u2066-\u2069\u200b-\u200f\U000e0000-\U000e0
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("render", [shown, ansi, markdown])
-def test_hostile_text_makes_no_element_and_no_address_of_its_own(text: str, render) -> None:  # type: ignore[no-untyped-def]
+def test_hostile_text_makes_no_element_and_no_address_of_its_own(
+    text: str, render: Callable[[str], Rendered]
+) -> None:
     made = str(render(text))
 
     tree = html5lib.parseFragment(made, namespaceHTMLElements=False)

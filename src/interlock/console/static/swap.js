@@ -57,22 +57,23 @@ function signIn() {
 }
 
 async function follow(link, name) {
+  const there = link.href.baseVal ?? link.href;
   try {
-    const part = await fetchPart(link.href, name);
+    const part = await fetchPart(there, name);
     if (!part) return;
-    if (!part.ok) { location.assign(link.href); return; }
+    if (!part.ok) { location.assign(there); return; }
     const place = put(name, part.html);
     if (name === "pane") {
       document.getElementById("split")?.classList.add("open");
       for (const row of document.querySelectorAll("tr[aria-current]")) row.removeAttribute("aria-current");
       link.closest("tr")?.setAttribute("aria-current", "true");
-      history.pushState({ part: name }, "", link.href);
+      history.pushState({ part: name }, "", there);
       place.scrollTop = 0;
       if (matchMedia("(max-width: 1079px)").matches) { place.tabIndex = -1; place.focus(); }
     }
     say(name === "pane" ? "Opened beside the list" : "Shown");
   } catch {
-    location.assign(link.href);
+    location.assign(there);
   }
 }
 
