@@ -20,6 +20,7 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from interlock import __version__
@@ -369,6 +370,21 @@ def _mount(application: Application, control: ControlRoutes) -> None:
             Request({**request.scope, "path": "/control/health", "raw_path": b"/control/health"})
         )
 
+    async def root(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/console", status_code=303)
+        return JSONResponse(
+            {
+                "service": "interlock",
+                "version": __version__,
+                "description": "decides every model call and tool call of a team",
+                "console": "/console",
+                "openapi": "/api/openapi.json",
+                "health": "/health",
+            }
+        )
+
+    asgi.add_route("/", root, methods=["GET"], include_in_schema=False)
     if application.store.settings.server.metrics:
         asgi.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     asgi.add_route("/health", health, methods=["GET"], include_in_schema=False)

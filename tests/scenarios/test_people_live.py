@@ -109,6 +109,8 @@ async def test_paths_of_each_part_are_answered_in_its_own_words(gateway: Gateway
     ready = await gateway.http.get("/readyz")
     health = await gateway.http.get("/api/health")
     control = await gateway.http.get("/control/nothing")
+    browser = await gateway.http.get("/", headers={"accept": "text/html,*/*"})
+    program = await gateway.http.get("/")
     document = (await gateway.http.get("/api/openapi.json")).json()
 
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
@@ -116,4 +118,6 @@ async def test_paths_of_each_part_are_answered_in_its_own_words(gateway: Gateway
     assert ready.json() == {"ready": True}
     assert health.json() == {"status": "ok"}
     assert control.status_code == 404
+    assert (browser.status_code, browser.headers["location"]) == (303, "/console")
+    assert program.json()["service"] == "interlock"
     assert "/api/auth/login" in document["paths"]
