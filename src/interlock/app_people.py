@@ -21,6 +21,7 @@ from interlock.conversations.unfinished import unfinished_streams
 from interlock.events.log import EventLog
 from interlock.events.redis_fanout import RedisFanout
 from interlock.kernel.clock import Clock
+from interlock.storage.blobs import DirectoryBlobs
 from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
@@ -48,6 +49,7 @@ class PeopleParts:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.log.run())
             group.create_task(self.streams.run())
+            group.create_task(self.talks.attachments.resume())
             group.create_task(self.talks.attendance.run(lambda: self.talks.streams.people))
 
 
@@ -113,6 +115,7 @@ def build_people(
         clock=clock,
         chat=settings.chat,
         streams=settings.sse,
+        blobs=DirectoryBlobs(settings.data / "blobs"),
     )
 
     async def missing() -> list[str]:

@@ -17,6 +17,7 @@ import interlock.idempotency.tables as idempotency_tables
 import interlock.identity.tables as identity_tables
 import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
+from interlock.conversations.attachments import tables as attachment_tables
 from interlock.gateway.approvals import tables as approval_tables
 from interlock.gateway.approvals.service import Approvals
 from interlock.gateway.history import History
@@ -47,6 +48,7 @@ __all__ = ["Store", "backup_parts", "check_store", "migrate_store", "open_databa
 
 _TABLES = (
     approval_tables,
+    attachment_tables,
     conversation_tables,
     event_tables,
     gateway_tables,

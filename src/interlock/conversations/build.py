@@ -1,7 +1,9 @@
 """Builds the services of conversations around one spine."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from interlock.conversations.attachments.service import Attachments
 from interlock.conversations.editing import Editing
 from interlock.conversations.membership import Membership
 from interlock.conversations.ports import Agents, Directory, PostingLimit, Replies
@@ -17,6 +19,7 @@ from interlock.conversations.spine import Spine
 from interlock.conversations.streaming.reader import Streams
 from interlock.events.log import EventLog
 from interlock.kernel.clock import Clock
+from interlock.storage.blobs import DirectoryBlobs
 from interlock.storage.engine import Database
 
 __all__ = ["Talks", "build_talks"]
@@ -32,6 +35,7 @@ class Talks:
     editing: Editing
     reading: Reading
     attendance: Attendance
+    attachments: Attachments
     streams: Streams
     writer: ReplyWriter
     """For whoever makes the replies of agents."""
@@ -49,10 +53,22 @@ def build_talks(
     streams: StreamSettings,
     limit: PostingLimit | None = None,
     repeats: Repeats | None = None,
+    blobs: DirectoryBlobs,
+    later: Callable[[str], Awaitable[None]] | None = None,
 ) -> Talks:
-    """The services; nothing is opened or started."""
+    """The services; nothing is opened or started.
+
+    `later` hands the id of an attachment over to durable work; None: its text is taken at once.
+    """
     spine = Spine(database=database, log=log, directory=directory, agents=agents, clock=clock)
     conversations = Conversations(spine)
+    attachments = Attachments(
+        spine,
+        blobs,
+        file_bytes=chat.attachment_bytes,
+        conversation_bytes=chat.conversation_bytes,
+        later=later,
+    )
     return Talks(
         conversations=conversations,
         membership=Membership(spine),
@@ -63,10 +79,12 @@ def build_talks(
             limit=limit or MemoryPostingLimit(clock),
             repeats=repeats or StoredRepeats(),
             max_agents=chat.max_agents_per_message,
+            attachments=attachments,
         ),
         editing=Editing(spine, replies),
         reading=Reading(spine, replies),
         attendance=Attendance(spine),
+        attachments=attachments,
         streams=Streams(spine, streams),
         writer=ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds),
     )

@@ -21,6 +21,10 @@ class ChatSettings(BaseModel):
     max_concurrent_replies: int = Field(default=8, ge=1)
     on_restart: Literal["fail", "retry"] = "fail"
     store_tool_messages: bool = False
+    attachment_bytes: int = Field(default=25_000_000, ge=1, le=25_000_000)
+    """Of one file."""
+    conversation_bytes: int = Field(default=500_000_000, ge=1)
+    """Of all files of one conversation."""
     context_limit: int = Field(default=50, ge=0, le=500)
     """Messages of other threads shown as background when a conversation asks for them."""
 

@@ -20,6 +20,7 @@ from interlock.surfaces.chat.edge import Edge
 from interlock.surfaces.chat.envelope import problem, problem_of, validation_problem
 from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes import (
+    attachments,
     chat,
     conversations,
     members,
@@ -34,7 +35,17 @@ from interlock.surfaces.chat.schemas.told import Error
 __all__ = ["build_chat", "owns"]
 
 _log = logging.getLogger("interlock.chat")
-_ROUTERS = (server, chat, conversations, members, threads, messages, people, streams)
+_ROUTERS = (
+    server,
+    chat,
+    conversations,
+    members,
+    threads,
+    messages,
+    attachments,
+    people,
+    streams,
+)
 _STRICT = ("/api/auth/", "/api/tools", "/api/setup", "/api/admin/", "/api/account/")
 _SECURITY = {
     "cookieAuth": {"type": "apiKey", "in": "cookie", "name": "SESSION_ID"},

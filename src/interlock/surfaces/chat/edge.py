@@ -13,11 +13,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from interlock.kernel.ids import random_bytes
 from interlock.surfaces.chat.envelope import problem
 
-__all__ = ["BODY_BYTES", "Edge"]
+__all__ = ["BODY_BYTES", "UPLOAD_BYTES", "Edge"]
 
 BODY_BYTES = 1 << 20
+UPLOAD_BYTES = 26 << 20
+"""Of a form with a file; the file itself may have `chat.attachment_bytes`."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_UPLOAD = re.compile(r"/api/conversations/[^/]+/attachments")
 _POLICY = "default-src 'self'; frame-ancestors 'none'; object-src 'none'; base-uri 'self'"
 
 
@@ -57,7 +60,9 @@ class Edge:
                     sent[name] = value
             await send(message)
 
-        refused = _refusal(scope["method"], headers)
+        upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
+        most = UPLOAD_BYTES if upload else BODY_BYTES
+        refused = _refusal(scope["method"], headers, most, upload=upload)
         if refused is not None:
             await problem(*refused)(scope, receive, answer)
             return
@@ -68,7 +73,7 @@ class Edge:
             message = await receive()
             if message["type"] == "http.request":
                 read += len(message.get("body", b""))
-                if read > BODY_BYTES:
+                if read > most:
                     raise _TooLargeError
             return message
 
@@ -76,20 +81,26 @@ class Edge:
             await self._app(scope, counted, answer)
         except _TooLargeError:
             if not started:
-                await problem(*_TOO_LARGE)(scope, receive, answer)
+                await problem(*_too_large(most))(scope, receive, answer)
 
 
-_TOO_LARGE = (413, "payload_too_large", "The body is larger than 1 MiB.")
+def _too_large(most: int) -> tuple[int, str, str]:
+    return 413, "payload_too_large", f"The body is larger than {most >> 20} MiB."
 
 
-def _refusal(method: str, headers: Headers) -> tuple[int, str, str] | None:
+def _refusal(
+    method: str, headers: Headers, most: int, *, upload: bool
+) -> tuple[int, str, str] | None:
     length = headers.get("content-length", "")
     has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
-    if length.isdigit() and int(length) > BODY_BYTES:
-        return _TOO_LARGE
+    if length.isdigit() and int(length) > most:
+        return _too_large(most)
     if has_body and method not in ("GET", "HEAD", "OPTIONS"):
         media = headers.get("content-type", "").split(";")[0].strip().lower()
-        if media != "application/json":
+        if upload:
+            if media != "multipart/form-data":
+                return 415, "unsupported_media_type", "The body must be `multipart/form-data`."
+        elif media != "application/json":
             return 415, "unsupported_media_type", "The body must be `application/json`."
     return None
 
