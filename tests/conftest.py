@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 import interlock.conversations.attachments.tables
+import interlock.conversations.replies.tables
 import interlock.conversations.tables
 import interlock.events.tables
 import interlock.gateway.policies.tables

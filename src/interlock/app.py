@@ -97,6 +97,8 @@ _log = logging.getLogger("interlock.app")
 _TICK_S = 5.0
 _PURGE_S = 600.0
 _HEALTH_S = 3.0
+_REPLIES_S = 1.0
+"""How long replies may go on when the server stops; they are gone on with at the next start."""
 _GC_YOUNG = 5000
 _HEADER_BYTES = 128 << 10
 
@@ -138,6 +140,7 @@ class Application:
         self.store.recorder.start()
         try:
             await self.policies.load()
+            await self.people.start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.store.keys.run()),
@@ -147,9 +150,11 @@ class Application:
                     group.create_task(self._housekeeping()),
                 ]
                 yield made
+                await self.people.stop(wait_s=_REPLIES_S)
                 for task in tasks:
                     task.cancel()
         finally:
+            await self.people.stop(wait_s=0)
             self.upstreams.close()
             self.guards.close()
             self.dual.close()
@@ -307,7 +312,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     )
     tools = ToolRunner()
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
-    people = build_people(settings, store, clock, health=lambda: _health(store))
+    toolbox = Toolbox(door, tools)
+    people = build_people(
+        settings, store, clock, health=lambda: _health(store), door=door, toolbox=toolbox
+    )
     application = Application(
         store=store,
         clock=clock,
@@ -322,7 +330,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         annotations=annotations,
         dual=dual,
         door=door,
-        toolbox=Toolbox(door, tools),
+        toolbox=toolbox,
         tools=tools,
         people=people,
         front=Front(asgi, people.chat),

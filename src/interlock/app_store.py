@@ -18,6 +18,7 @@ import interlock.identity.tables as identity_tables
 import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
 from interlock.conversations.attachments import tables as attachment_tables
+from interlock.conversations.replies import tables as reply_tables
 from interlock.gateway.approvals import tables as approval_tables
 from interlock.gateway.approvals.service import Approvals
 from interlock.gateway.history import History
@@ -56,6 +57,7 @@ _TABLES = (
     identity_tables,
     limit_tables,
     policy_tables,
+    reply_tables,
 )
 """Importing them is what fills `metadata`."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from interlock.conversations.attachments.service import Attachments
 from interlock.conversations.editing import Editing
 from interlock.conversations.membership import Membership
-from interlock.conversations.ports import Agents, Directory, PostingLimit, Replies
+from interlock.conversations.ports import Agents, Directory, NoReplies, PostingLimit, Replies
 from interlock.conversations.posting import Posting
 from interlock.conversations.postlimit import MemoryPostingLimit
 from interlock.conversations.presence import Attendance
@@ -22,7 +22,10 @@ from interlock.kernel.clock import Clock
 from interlock.storage.blobs import DirectoryBlobs
 from interlock.storage.engine import Database
 
-__all__ = ["Talks", "build_talks"]
+__all__ = ["MakeReplies", "Talks", "build_talks"]
+
+
+MakeReplies = Callable[[Spine, ReplyWriter, Attachments], Replies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,7 @@ class Talks:
     streams: Streams
     writer: ReplyWriter
     """For whoever makes the replies of agents."""
+    replies: Replies
 
 
 def build_talks(
@@ -47,7 +51,8 @@ def build_talks(
     log: EventLog,
     directory: Directory,
     agents: Agents,
-    replies: Replies,
+    replies: Replies | None = None,
+    make_replies: MakeReplies | None = None,
     clock: Clock,
     chat: ChatSettings,
     streams: StreamSettings,
@@ -58,7 +63,9 @@ def build_talks(
 ) -> Talks:
     """The services; nothing is opened or started.
 
-    `later` hands the id of an attachment over to durable work; None: its text is taken at once.
+    `make_replies` makes the replies from what they write with; `replies` are ready ones; without
+    either nobody answers. `later` hands the id of an attachment over to durable work; None: its
+    text is taken at once.
     """
     spine = Spine(database=database, log=log, directory=directory, agents=agents, clock=clock)
     conversations = Conversations(spine)
@@ -69,6 +76,10 @@ def build_talks(
         conversation_bytes=chat.conversation_bytes,
         later=later,
     )
+    writer = ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds)
+    if make_replies is not None:
+        replies = make_replies(spine, writer, attachments)
+    replies = replies or NoReplies()
     return Talks(
         conversations=conversations,
         membership=Membership(spine),
@@ -86,5 +97,6 @@ def build_talks(
         attendance=Attendance(spine),
         attachments=attachments,
         streams=Streams(spine, streams),
-        writer=ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds),
+        writer=writer,
+        replies=replies,
     )
