@@ -10,7 +10,7 @@ Source: conversations.md sections 11.6, 12 and 14.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -110,6 +110,12 @@ class AgentReplies:
         """See `Replies`."""
         found = await ReplyRepository(connection).find(message_id)
         return None if found is None else found[2].told()
+
+    async def trails(self, message_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Trails of several replies at once, for whoever may read their messages."""
+        async with self._spine.database.read() as connection:
+            found = await ReplyRepository(connection).trails(message_ids)
+        return {message_id: trail.told() for message_id, trail in found.items()}
 
     async def cancel(self, message_id: str) -> CancelOutcome:
         """See `Replies`."""
