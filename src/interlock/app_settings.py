@@ -24,7 +24,7 @@ from interlock.gateway.shipped import SHIPPED
 from interlock.identity.keys import KeyCacheSettings
 from interlock.identity.login.settings import AuthSettings, SessionSettings
 from interlock.kernel.errors import ErrorKind, InterlockError
-from interlock.limits.settings import LimitSettings
+from interlock.limits.settings import LimitSettings, RateLimitSettings
 from interlock.providers.catalog import BUILT_IN, KINDS
 from interlock.providers.settings import ProviderSettings, UpstreamSettings
 from interlock.storage.settings import StoreSettings
@@ -121,6 +121,7 @@ class AppSettings(BaseModel):
     recorder: RecorderSettings = RecorderSettings()
     keys: KeyCacheSettings = KeyCacheSettings()
     limits: LimitSettings = LimitSettings()
+    rate_limits: RateLimitSettings = RateLimitSettings()
     events: EventSettings = EventSettings()
     chat: ChatSettings = ChatSettings()
     sse: StreamSettings = StreamSettings()
@@ -174,6 +175,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "recorder": RecorderSettings,
     "keys": KeyCacheSettings,
     "limits": LimitSettings,
+    "rate_limits": RateLimitSettings,
     "events": EventSettings,
     "chat": ChatSettings,
     "sse": StreamSettings,

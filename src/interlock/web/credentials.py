@@ -166,7 +166,7 @@ class Credentials:
         if found.flagged:
             # Only a request that may change something is allowed to bring the rotation about.
             self.guard_cookie(request, found)
-            issued = await self.sessions.refresh(token, origin)
+            issued = await self.sessions.refresh(token, origin, reason="flagged")
             self.hand_out(request, issued)
             return dataclasses.replace(found, session=issued.session)
         elif found.resend:

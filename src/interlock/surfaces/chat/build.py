@@ -35,7 +35,15 @@ __all__ = ["build_chat", "owns"]
 
 _log = logging.getLogger("interlock.chat")
 _ROUTERS = (server, chat, conversations, members, threads, messages, people, streams)
-_STRICT = ("/api/auth/", "/api/tools", "/api/setup", "/api/admin/", "/api/account/")
+_STRICT = {
+    "/api/admin/limits/profiles": "invalid_profile",
+    "/api/admin/limits/assignments": "invalid_assignment",
+    "/api/auth/": "invalid_request",
+    "/api/tools": "invalid_request",
+    "/api/setup": "invalid_request",
+    "/api/account/": "invalid_request",
+}
+"""Where a field of the wrong form is answered with 422, and with which code."""
 _SECURITY = {
     "cookieAuth": {"type": "apiKey", "in": "cookie", "name": "SESSION_ID"},
     "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRF-TOKEN"},
@@ -110,7 +118,11 @@ async def _validation(request: Request, exc: Exception) -> Response:
     if any(one["type"] == "json_invalid" for one in found):
         return problem(400, "invalid_json", "The body is not JSON.")
     errors = [{"field": _field(one["loc"]), "message": str(one["msg"])[:300]} for one in found[:20]]
-    return validation_problem(errors, strict=request.url.path.startswith(_STRICT))
+    path = request.url.path
+    code = next((code for place, code in _STRICT.items() if path.startswith(place)), None)
+    if any(one["loc"][0] != "body" for one in found):
+        code = None
+    return validation_problem(errors, code=code)
 
 
 def _field(loc: Sequence[Any]) -> str:
@@ -154,7 +166,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation.get("responses", {})
-            if not path.startswith(_STRICT):
+            if not path.startswith(tuple(_STRICT)):
                 responses.pop("422", None)
             if path.startswith(_OPEN):
                 continue
