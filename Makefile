@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 PACKAGE_SOURCES := pyproject.toml README.md
 
-.PHONY: help demo setup test check fmt lint types arch docs serve lock clean test-clients
+.PHONY: help demo setup test check fmt lint types arch docs serve lock clean test-clients console-shots
 
 help:            ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ docs: $(VENV)/.run  ## Write the generated pages of docs/reference anew
 
 serve: $(VENV)/.run  ## Serve on 127.0.0.1:8080 with the data in ./interlock-data
 	@$(BIN)/interlock serve --data interlock-data
+
+console-shots: $(VENV)/.dev  ## Pictures of every page of the console into SHOTS (default ../console-shots)
+	@PYTHONPATH=. $(BIN)/python tests/browser/shots.py $(or $(SHOTS),../console-shots)
 
 lock:            ## Resolve the hashed locks anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -20,10 +20,14 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Route
 
 from interlock import __version__
+from interlock.app_console import services_of
 from interlock.app_settings import AppSettings
+from interlock.app_signin import CookieSignIn
 from interlock.app_store import Store, migrate_store, open_store
+from interlock.console import Console
 from interlock.gateway.annotations.service import Annotations
 from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext
@@ -50,7 +54,9 @@ from interlock.gateway.single import SingleLlm
 from interlock.gateway.toolbox import Toolbox
 from interlock.gateway.traffic import TrafficCounter
 from interlock.identity.bootstrap import BootstrapResult
+from interlock.identity.login.service import LoginSessions
 from interlock.identity.model import KeyInfo
+from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
@@ -339,6 +345,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         limits=limits,
     )
     _mount(application, control)
+    _mount_console(application)
     _expose(application)
     return application
 
@@ -371,6 +378,17 @@ def _mount(application: Application, control: ControlRoutes) -> None:
     methods = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     asgi.add_route("/control", control.__call__, methods=methods)
     asgi.add_route("/control/{rest:path}", control.__call__, methods=methods)
+
+
+def _mount_console(application: Application) -> None:
+    """The web console."""
+    store = application.store
+    sessions = LoginSessions(store.database, application.clock)
+    people = People(store.database, store.admin, store.audit, application.clock, keys=store.keys)
+    console = Console(services_of(application, CookieSignIn(sessions, people, store.admin)))
+    # Without a list of methods a route takes all of them; the console says which it has.
+    for path in ("/console", "/console/{rest:path}"):
+        application.asgi.router.routes.append(Route(path, console))
 
 
 def _expose(application: Application) -> None:

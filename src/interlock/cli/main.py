@@ -39,6 +39,11 @@ class _Commands(LazyGroup):
             "interlock.cli.backup:restore",
             "Put a backup into an empty data directory, or an empty database.",
         ),
+        "doctor": Lazy(
+            "interlock.cli.doctor:doctor",
+            "Look at everything a server depends on. Changes nothing; exit code 1 if something "
+            "failed.",
+        ),
         "keys": Lazy("interlock.cli.keys:app", "Gateway keys: who may use the gateway, and how."),
         "providers": Lazy(
             "interlock.cli.configured_providers:app",

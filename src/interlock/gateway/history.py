@@ -16,6 +16,7 @@ from interlock.gateway.repository import (
     UsageRepository,
     UsageSum,
 )
+from interlock.gateway.tallies import Tally, TallyBy, TallyRepository
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.storage.engine import Database
 
@@ -27,6 +28,8 @@ __all__ = [
     "History",
     "InvalidPageError",
     "Purged",
+    "Tally",
+    "TallyBy",
     "UsageSum",
 ]
 
@@ -78,6 +81,7 @@ class History:
 
     def __init__(self, database: Database) -> None:
         self._decisions = DecisionRepository(database)
+        self._tallies = TallyRepository(database)
         self._usage = UsageRepository(database)
         self._sessions = SessionRepository(database)
 
@@ -112,9 +116,23 @@ class History:
         """A session as it is stored; None: it is not."""
         return await self._sessions.session(session_id)
 
-    async def count(self, wanted: DecisionFilter) -> int:
-        """How many decisions a filter finds."""
-        return await self._decisions.count(wanted)
+    async def count(self, wanted: DecisionFilter, *, at_most: int | None = None) -> int:
+        """How many decisions a filter finds; with `at_most`, one more than that means more."""
+        return await self._decisions.count(wanted, at_most=at_most)
+
+    async def tally(self, wanted: DecisionFilter, by: TallyBy, *, limit: int = 12) -> list[Tally]:
+        """Decisions counted by a column, most first."""
+        return await self._tallies.by(wanted, by, limit=limit)
+
+    async def series(
+        self, wanted: DecisionFilter, *, step_s: float
+    ) -> list[tuple[float, str, int]]:
+        """Start of a step (epoch seconds), verdict, count; steps without decisions are absent."""
+        return await self._tallies.series(wanted, step_s=step_s)
+
+    async def latency(self, wanted: DecisionFilter) -> tuple[float, float] | None:
+        """Median and 99th percentile, in seconds, of the newest 2,000 decisions; None: none."""
+        return await self._tallies.latency(wanted)
 
     async def position(self, wanted: DecisionFilter, newest: int) -> tuple[float, str] | None:
         """Where the `newest` newest decisions begin: what `each` takes; None: at the oldest."""

@@ -50,6 +50,7 @@ __all__ = [
     "ToolPinRepository",
     "UsageRepository",
     "UsageSum",
+    "conditions",
 ]
 
 GroupBy = Literal["day", "model", "key", "provider", "account", "endpoint"]
@@ -126,7 +127,7 @@ class DecisionRepository:
         after: tuple[float, str] | None = None,
     ) -> list[DecisionRecord]:
         """Newest first; with `after`, the oldest ones after that position, oldest first."""
-        query = select(decisions).where(*_conditions(wanted))
+        query = select(decisions).where(*conditions(wanted))
         position = tuple_(decisions.c.at, decisions.c.id)
         if before is not None:
             query = query.where(position < before)
@@ -139,9 +140,12 @@ class DecisionRepository:
             rows = (await connection.execute(query.limit(limit))).all()
         return [_decision(row) for row in rows]
 
-    async def count(self, wanted: DecisionFilter) -> int:
-        """How many there are."""
-        query = select(func.count()).select_from(decisions).where(*_conditions(wanted))
+    async def count(self, wanted: DecisionFilter, *, at_most: int | None = None) -> int:
+        """How many there are; with `at_most` it looks no further than one more than that."""
+        query = select(func.count()).select_from(decisions).where(*conditions(wanted))
+        if at_most is not None:
+            some = select(decisions.c.id).where(*conditions(wanted)).limit(at_most + 1)
+            query = select(func.count()).select_from(some.subquery())
         async with self._database.read() as connection:
             return int((await connection.execute(query)).scalar_one())
 
@@ -149,7 +153,7 @@ class DecisionRepository:
         """The position of the decision with exactly `offset` newer ones."""
         query = (
             select(decisions.c.at, decisions.c.id)
-            .where(*_conditions(wanted))
+            .where(*conditions(wanted))
             .order_by(decisions.c.at.desc(), decisions.c.id.desc())
             .offset(offset)
             .limit(1)
@@ -411,7 +415,8 @@ def _between(
     return found
 
 
-def _conditions(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+def conditions(wanted: DecisionFilter) -> list[ColumnElement[bool]]:
+    """What must hold of the rows of `decisions`."""
     table = decisions.c
     found = _between(table.at, wanted.since, wanted.until)
     equal = {

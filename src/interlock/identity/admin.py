@@ -263,6 +263,12 @@ class IdentityAdmin:
         )
         return user
 
+    async def accounts_of(self, user_id: str) -> list[tuple[Account, Role]]:
+        """Accounts a user is a member of, and the role in each; the personal one first."""
+        async with self._database.read() as connection:
+            found = await IdentityRepository(connection).accounts_of(user_id)
+        return sorted(found, key=lambda pair: (pair[0].kind != "personal", pair[0].created_at))
+
     async def create_organization(self, name: str, owner: str, actor: Actor) -> Account:
         """Makes an organization owned by a user.
 

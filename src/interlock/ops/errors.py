@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 
-__all__ = ["BackupError", "DataInUseError", "StoreNotEmptyError"]
+__all__ = ["BackupError", "DataInUseError", "DataUnusableError", "StoreNotEmptyError"]
 
 
 class BackupError(InterlockError):
@@ -39,4 +39,17 @@ class DataInUseError(InterlockError):
             f"`{path}` is used by another server{f' (process {owner})' if owner else ''}",
             hint="stop that one, or give this one a directory of its own with `--data`; several "
             "servers need PostgreSQL (INTERLOCK_DATABASE_URL)",
+        )
+
+
+class DataUnusableError(InterlockError):
+    """The data directory cannot be made or written to."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.UNAVAILABLE
+    code: ClassVar[str] = "data_unusable"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(
+            f"`{path}` cannot be used: {reason}",
+            hint="name a directory this user may write to with `--data`",
         )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from interlock.ops.errors import DataInUseError
+from interlock.ops.errors import DataInUseError, DataUnusableError
 
 try:
     import fcntl
@@ -23,13 +23,16 @@ def held(data: Path) -> Iterator[None]:
 
     Raises:
         DataInUseError: another process holds it.
+        DataUnusableError: it cannot be made, or not be written to.
     """
     if fcntl is None:  # pragma: no cover - see above
         yield
         return
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = data / LOCK_FILE
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataUnusableError(data, str(error.strerror or error)) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -101,7 +101,7 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     )
 
     assert done.exit_code == 1
-    assert f"`{data / 'secret.key'}` cannot be made: Not a directory" in done.stderr
+    assert f"`{data}` cannot be used: Not a directory" in done.stderr
 
 
 def test_a_database_server_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_a_key_whose_groups_or_override_change_gets_other_rules() -> None:
     config = SessionConfig(policy=PolicyConfig(code=ALLOW))
 
     assert verdict(cache, config, KEY) == "hard_denied"
-    assert verdict(cache, config, replace(KEY, groups=frozenset({"finance"}))) == "soft_allowed"
+    assert verdict(cache, config, replace(KEY, groups=frozenset({"finance"}))) == "hard_allowed"
     assert verdict(cache, config, replace(KEY, policy_override=True)) == "hard_allowed"
     assert verdict(cache, config, KEY) == "hard_denied"
 

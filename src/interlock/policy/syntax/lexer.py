@@ -12,7 +12,7 @@ from interlock.policy.errors import Diagnostic, PolicyError, excerpt
 from interlock.policy.syntax.nodes import Span
 from interlock.policy.syntax.strings import decode_pattern, decode_text
 
-__all__ = ["MAX_SOURCE_CHARS", "Token", "TokenKind", "tokenize"]
+__all__ = ["LEXEMES", "MAX_SOURCE_CHARS", "Token", "TokenKind", "tokenize"]
 
 TokenKind = Literal[
     "string", "regex", "wildcard", "datetime", "number", "ident", "op", "doc", "end"
@@ -21,8 +21,7 @@ TokenKind = Literal[
 MAX_SOURCE_CHARS = 1 << 20
 _MAX_NUMBER_CHARS = 64
 
-_TOKEN = re.compile(
-    r"""
+LEXEMES = r"""
     (?P<space>[ \t\r\n\f\v]+)
   | (?P<doc>///(?!/)[^\n]*)
   | (?P<comment>//[^\n]*|/\*.*?\*/)
@@ -31,9 +30,9 @@ _TOKEN = re.compile(
   | (?P<number>-?[0-9]+(?:\.[0-9]+)?)
   | (?P<ident>[A-Za-z_][A-Za-z0-9_]*)
   | (?P<op><\.\.<|<\.\.|\.\.<|\.\.|->|==|\|=|&=|-=|\^=|[{}()\[\];,.@=|&^-])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
+"""In verbose form, tried in this order; `.` takes line breaks. Editors colour by it too."""
+_TOKEN = re.compile(LEXEMES, re.VERBOSE | re.DOTALL)
 _QUOTED: dict[str, TokenKind] = {"r": "regex", "w": "wildcard", "d": "datetime", '"': "string"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CURLY = "\u201c\u201d\u2018\u2019"

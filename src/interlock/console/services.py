@@ -1,0 +1,84 @@
+"""What the pages stand on: the services of the server, passed in by the composition root."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from interlock.console.viewer import SignIn, Viewer
+from interlock.gateway.approvals.service import Approvals
+from interlock.gateway.history import History
+from interlock.gateway.policies.activation import Activations
+from interlock.gateway.policies.binding import Bindings
+from interlock.gateway.policies.replaying import Replays
+from interlock.gateway.policies.service import PolicyStore
+from interlock.gateway.policies.whatif import WhatIf
+from interlock.identity.admin import IdentityAdmin
+from interlock.identity.audit import AuditLog
+from interlock.kernel.clock import Clock
+
+__all__ = ["DemoAttack", "ProviderRow", "Services", "SettingRow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderRow:
+    """A provider, as it is set up and as it does."""
+
+    name: str
+    kind: str
+    state: str
+    """`ready`, `callers_key`, `unset`, `disabled`."""
+    address: str
+    formats: tuple[str, ...]
+    models: tuple[str, ...] | None
+    """None: any."""
+    keys: tuple[str, ...]
+    """Names and last characters, never more."""
+    default_for: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingRow:
+    """One setting in effect; secrets masked."""
+
+    key: str
+    value: str
+    source: str
+
+
+class DemoAttack(Protocol):
+    """Plays an injection with the demo model through the gateway."""
+
+    async def play(self, viewer: Viewer) -> str:
+        """Returns the id of the decision that stopped it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything pages read and do."""
+
+    clock: Clock
+    sign_in: SignIn
+    history: History
+    policies: PolicyStore
+    activations: Activations
+    bindings: Bindings
+    replays: Replays
+    whatif: WhatIf
+    approvals: Approvals
+    admin: IdentityAdmin
+    audit: AuditLog
+    demo: DemoAttack
+    providers: Callable[[], Sequence[ProviderRow]]
+    probe: Callable[[str], Awaitable[str | None]]
+    """Asks a provider for one word; what went wrong, or None."""
+    health: Callable[[], Awaitable[Mapping[str, str]]]
+    """One entry a part: `ok`, or what is wrong."""
+    settings: Callable[[], Sequence[SettingRow]]
+    version: str
+    origins: frozenset[str] = frozenset()
+    """Origins besides its own that forms may come from (the public base URL)."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.now().timestamp()
