@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from interlock import __version__
 from interlock.app_console import services_of
+from interlock.app_limits import LimitParts, build_limits
 from interlock.app_settings import AppSettings
 from interlock.app_signin import CookieSignIn
 from interlock.app_store import Store, migrate_store, open_store
@@ -96,6 +97,7 @@ __all__ = [
 _log = logging.getLogger("interlock.app")
 _TICK_S = 5.0
 _PURGE_S = 600.0
+_MEASURE_S = 15.0
 _HEALTH_S = 3.0
 _GC_YOUNG = 5000
 _HEADER_BYTES = 128 << 10
@@ -120,6 +122,7 @@ class Application:
     door: Door
     toolbox: Toolbox
     tools: ToolRunner
+    limits: LimitParts
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -135,11 +138,14 @@ class Application:
         self.store.recorder.start()
         try:
             await self.policies.load()
+            await self.limits.first_start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.store.keys.run()),
                     group.create_task(self.policies.run()),
                     group.create_task(self.request_texts.run()),
+                    group.create_task(self.limits.routes.run()),
+                    group.create_task(self._measuring()),
                     group.create_task(self._housekeeping()),
                 ]
                 yield made
@@ -150,6 +156,7 @@ class Application:
             self.guards.close()
             self.dual.close()
             self.tools.close()
+            await self.limits.close()
             await self.store.close()
             self.tracer.close()
 
@@ -174,6 +181,15 @@ class Application:
             allowed_origins=server.cors.allowed_origins,
             trusted_proxies=server.trusted_proxies,
         )
+
+    async def _measuring(self) -> None:
+        """Counts what is told as it is now, and not as it changes."""
+        while True:
+            try:
+                await self.store.logins.measure()
+            except InterlockError as exc:
+                _log.warning("sessions were not counted: %s", exc.message)
+            await asyncio.sleep(_MEASURE_S)
 
     async def _housekeeping(self) -> None:
         """Removes what was kept long enough, a little at a time."""
@@ -221,9 +237,9 @@ class _SpanTracer:
 def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     """Builds a server from settings; nothing is opened or started yet."""
     clock = clock or SystemClock()
-    store = open_store(settings, clock=clock)
-    database, recorder = store.database, store.recorder
     metrics = GatewayMetrics()
+    store = open_store(settings, clock=clock, metrics=metrics)
+    database, recorder = store.database, store.recorder
     traffic = TrafficCounter(metrics)
     upstreams = build_upstreams(
         settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
@@ -328,6 +344,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         door=door,
         toolbox=Toolbox(door, tools),
         tools=tools,
+        limits=build_limits(store, metrics, clock),
     )
     control = ControlRoutes(
         router=router,

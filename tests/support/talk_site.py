@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from interlock.conversations.build import Talks, build_talks
 from interlock.conversations.model import Agent, Person
-from interlock.conversations.ports import CancelOutcome, Directory, Trigger
+from interlock.conversations.ports import CancelOutcome, Directory, PostingLimit, Trigger
 from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.log import EventLog
@@ -146,7 +146,12 @@ class TalkSite:
     """Everything about conversations, wired for a test."""
 
     def __init__(
-        self, database: Database, directory: Directory | None = None, **streams: Any
+        self,
+        database: Database,
+        directory: Directory | None = None,
+        *,
+        limit: PostingLimit | None = None,
+        **streams: Any,
     ) -> None:
         self.clock = FrozenClock()
         self.database = database
@@ -162,6 +167,7 @@ class TalkSite:
             clock=self.clock,
             chat=ChatSettings(),
             streams=StreamSettings(**streams),
+            limit=limit,
         )
         self.replies.writer = self.talks.writer
 

@@ -127,7 +127,7 @@ class RouteLimits:
             limit, scope, place, name = self._default, "user_or_ip", "default", "default"
         else:
             return None
-        bucket = f"{place}\0{_bucket_of(scope, asker)}"
+        bucket = f"{place}\0{_terms(limit)}\0{_bucket_of(scope, asker)}"
         verdict = await self._counters.take(bucket, limit)
         if not verdict.allowed and path.startswith(_ADMIN):
             # Nobody may lock himself out of the place where limits are mended.
@@ -148,7 +148,8 @@ class RouteLimits:
         known = self._known or await self._read()
         profile = known.by_name.get(POSTING)
         limit = _POSTING if profile is None else known.profiles[profile.id][1]
-        verdict = await self._counters.take(f"{POSTING}\0{user_id}\0{conversation_id}", limit)
+        bucket = f"{POSTING}\0{_terms(limit)}\0{user_id}\0{conversation_id}"
+        verdict = await self._counters.take(bucket, limit)
         ruled = self._told(Ruled(profile=POSTING, verdict=verdict))
         if not verdict.allowed:
             raise TooManyRequestsError(ruled)
@@ -177,6 +178,12 @@ class RouteLimits:
         if changes == self._changes:  # else it may be what was before the change
             self._known = known
         return known
+
+
+def _terms(limit: Limit) -> str:
+    """Part of a bucket's name: a changed limit begins anew, and what was used under the former
+    one delays nobody."""
+    return f"{limit.algorithm} {limit.amount!r} {limit.period_s!r}"
 
 
 def _bucket_of(scope: Scope, asker: Asker) -> str:

@@ -108,7 +108,7 @@ def limits_router(profiles: LimitProfiles, *, enabled: bool) -> APIRouter:
             raise NotSwitchedOnError
 
     async def administrator(ctx: Caller) -> Context:
-        if not ctx.is_admin:
+        if not ctx.is_admin or (ctx.scopes and "admin" not in ctx.scopes):
             raise NotAdministratorError
         return ctx
 
