@@ -20,11 +20,13 @@ from typing import Any
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from interlock import __version__
 from interlock.app_console import services_of
 from interlock.app_limits import LimitParts, build_limits
+from interlock.app_people import Front, PeopleParts, build_people
 from interlock.app_settings import AppSettings
 from interlock.app_signin import CookieSignIn
 from interlock.app_store import Store, migrate_store, open_store
@@ -55,9 +57,7 @@ from interlock.gateway.single import SingleLlm
 from interlock.gateway.toolbox import Toolbox
 from interlock.gateway.traffic import TrafficCounter
 from interlock.identity.bootstrap import BootstrapResult
-from interlock.identity.login.service import LoginSessions
 from interlock.identity.model import KeyInfo
-from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
 from interlock.limits.service import MemoryLimits
@@ -79,7 +79,7 @@ from interlock.surfaces.control.routing import Router
 from interlock.telemetry.metrics import CONTENT_TYPE, GatewayMetrics
 from interlock.telemetry.tracing import NoTracer, Tracer, configure_tracing, genai
 from interlock.tools.running import ToolRunner
-from interlock.web.credentials import Credentials
+from interlock.web.credentials import CookieWriter
 from interlock.web.hot import HttpLimits, hot_protocol, sweep
 from interlock.web.listening import open_sockets
 
@@ -123,6 +123,9 @@ class Application:
     toolbox: Toolbox
     tools: ToolRunner
     limits: LimitParts
+    people: PeopleParts
+    front: Front
+    """What the port serves besides the hot routes."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[BootstrapResult]:
@@ -146,6 +149,7 @@ class Application:
                     group.create_task(self.request_texts.run()),
                     group.create_task(self.limits.routes.run()),
                     group.create_task(self._measuring()),
+                    group.create_task(self.people.run()),
                     group.create_task(self._housekeeping()),
                 ]
                 yield made
@@ -162,25 +166,7 @@ class Application:
 
     async def health(self) -> Mapping[str, str]:
         """One entry per thing a load balancer should know about."""
-        try:
-            async with asyncio.timeout(_HEALTH_S), self.store.database.read() as connection:
-                await connection.exec_driver_sql("SELECT 1")
-        except (StoreUnavailable, TimeoutError):
-            return {"store": "unreachable"}
-        return {"store": "ok"}
-
-    def credentials(self) -> Credentials:
-        """What turns credentials of requests into contexts, for every surface people use."""
-        server = self.store.settings.server
-        return Credentials(
-            self.store.logins,
-            self.store.callers,
-            self.store.keys,
-            security=self.store.settings.security,
-            public_base_url=server.public_base_url,
-            allowed_origins=server.cors.allowed_origins,
-            trusted_proxies=server.trusted_proxies,
-        )
+        return await _health(self.store)
 
     async def _measuring(self) -> None:
         """Counts what is told as it is now, and not as it changes."""
@@ -209,6 +195,15 @@ class Application:
                 await self.store.logins.purge()
             except InterlockError as exc:
                 _log.warning("old records were not removed: %s", exc.message)
+
+
+async def _health(store: Store) -> Mapping[str, str]:
+    try:
+        async with asyncio.timeout(_HEALTH_S), store.database.read() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+    except (StoreUnavailable, TimeoutError):
+        return {"store": "unreachable"}
+    return {"store": "ok"}
 
 
 class _SpanTracer:
@@ -328,6 +323,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     )
     tools = ToolRunner()
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
+    request_limits = build_limits(store, metrics, clock)
+    people = build_people(
+        settings, store, clock, health=lambda: _health(store), limits=request_limits
+    )
     application = Application(
         store=store,
         clock=clock,
@@ -344,7 +343,9 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         door=door,
         toolbox=Toolbox(door, tools),
         tools=tools,
-        limits=build_limits(store, metrics, clock),
+        limits=request_limits,
+        people=people,
+        front=Front(asgi, people.chat),
     )
     control = ControlRoutes(
         router=router,
@@ -389,6 +390,21 @@ def _mount(application: Application, control: ControlRoutes) -> None:
             Request({**request.scope, "path": "/control/health", "raw_path": b"/control/health"})
         )
 
+    async def root(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/console", status_code=303)
+        return JSONResponse(
+            {
+                "service": "interlock",
+                "version": __version__,
+                "description": "decides every model call and tool call of a team",
+                "console": "/console",
+                "openapi": "/api/openapi.json",
+                "health": "/health",
+            }
+        )
+
+    asgi.add_route("/", root, methods=["GET"], include_in_schema=False)
     if application.store.settings.server.metrics:
         asgi.add_route("/metrics", metrics, methods=["GET"], include_in_schema=False)
     asgi.add_route("/health", health, methods=["GET"], include_in_schema=False)
@@ -400,9 +416,8 @@ def _mount(application: Application, control: ControlRoutes) -> None:
 def _mount_console(application: Application) -> None:
     """The web console."""
     store = application.store
-    sessions = LoginSessions(store.database, application.clock)
-    people = People(store.database, store.admin, store.audit, application.clock, keys=store.keys)
-    console = Console(services_of(application, CookieSignIn(sessions, people, store.admin)))
+    signing = CookieSignIn(application.people.credentials, store.people, store.admin)
+    console = CookieWriter(Console(services_of(application, signing)))
     # Without a list of methods a route takes all of them; the console says which it has.
     for path in ("/console", "/console/{rest:path}"):
         application.asgi.router.routes.append(Route(path, console))
@@ -488,9 +503,10 @@ def _settle_collector() -> None:
 
 
 class GatewayServer(uvicorn.Server):
-    """The server of uvicorn, which tells when its port is open."""
+    """The server of uvicorn, which tells when its port is open and when it is to close."""
 
     on_ready: Callable[[], None] | None = None
+    on_stopping: Callable[[], None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stops serving; a second interrupt does not wait for running answers.
@@ -509,6 +525,12 @@ class GatewayServer(uvicorn.Server):
         if self.started and self.on_ready is not None:
             self.on_ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Closes the port; live streams end first, since they would never end by themselves."""
+        if self.on_stopping is not None:
+            self.on_stopping()
+        await super().shutdown(sockets=sockets)
+
     @property
     def base_url(self) -> str:
         """Where the server really listens, after `startup`."""
@@ -525,7 +547,7 @@ def make_server(application: Application) -> GatewayServer:
         body_bytes=settings.server.max_body_bytes,
     )
     config: dict[str, Any] = {
-        "app": application.asgi,
+        "app": application.front,
         "host": settings.server.host,
         "port": settings.server.port,
         "http": hot_protocol(application.hot, limits),
@@ -541,7 +563,9 @@ def make_server(application: Application) -> GatewayServer:
         "limit_concurrency": settings.server.max_connections,
         "timeout_graceful_shutdown": int(settings.server.shutdown_s),
     }
-    return GatewayServer(uvicorn.Config(**config))
+    server = GatewayServer(uvicorn.Config(**config))
+    server.on_stopping = application.people.streams.close
+    return server
 
 
 async def tick(application: Application, server: uvicorn.Server) -> None:

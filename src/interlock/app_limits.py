@@ -4,26 +4,25 @@ Part of the composition root. In memory by default; with `store.redis_url` all p
 store count together.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis.asyncio as redis
-from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from interlock.app_settings import AppSettings
 from interlock.app_store import Store, redis_client
 from interlock.conversations.postlimit import ProfilePostingLimit
 from interlock.kernel.clock import Clock
-from interlock.kernel.errors import InterlockError
 from interlock.limits.counters import Counters, MemoryCounters, RedisCounters
 from interlock.limits.metrics import LimitMetrics
 from interlock.limits.profiles import LimitProfiles
 from interlock.limits.routes import RouteLimits, RouteSettings
 from interlock.surfaces.chat.limiting import Limiter
+from interlock.surfaces.chat.metrics import ProbeMetrics
+from interlock.surfaces.chat.openai_errors import refusal
 from interlock.telemetry.metrics import GatewayMetrics
 from interlock.web.asking import Askers
-from interlock.web.credentials import Credentials
+from interlock.web.credentials import CookieWriter, Credentials
 
 __all__ = ["LimitParts", "build_limits"]
 
@@ -36,6 +35,7 @@ class LimitParts:
     """Run `routes.run()` in a task group as long as requests are served."""
     profiles: LimitProfiles
     posting: ProfilePostingLimit
+    probes: ProbeMetrics
     clock: Clock
     client: redis.Redis | None
 
@@ -43,17 +43,10 @@ class LimitParts:
         """Makes what is built in."""
         await self.profiles.first_start()
 
-    def around(
-        self,
-        app: ASGIApp,
-        credentials: Credentials,
-        store: Store,
-        *,
-        refusal: Callable[[str, InterlockError], Response] | None = None,
-    ) -> ASGIApp:
-        """The application behind its limits."""
+    def around(self, app: ASGIApp, credentials: Credentials, store: Store) -> ASGIApp:
+        """The chat API behind its limits; cookies are written onto refusals as well."""
         askers = Askers(credentials, store.keys, self.clock)
-        return Limiter(app, self.routes, askers, refusal=refusal)
+        return CookieWriter(Limiter(app, self.routes, askers, refusal=refusal))
 
     async def close(self) -> None:
         """Lets go of Redis."""
@@ -85,6 +78,7 @@ def build_limits(store: Store, metrics: GatewayMetrics, clock: Clock) -> LimitPa
         routes=routes,
         profiles=LimitProfiles(store.database, store.audit, clock, changed=routes.changed),
         posting=ProfilePostingLimit(routes),
+        probes=ProbeMetrics(metrics.register),
         clock=clock,
         client=client,
     )

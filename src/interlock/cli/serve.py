@@ -72,6 +72,7 @@ def _announce(console: Console, base_url: str, made: BootstrapResult) -> None:
             console.print(f"  password       {made.admin_password}")
         if made.key is not None:
             console.print(f"  gateway key    {made.key}")
+    console.print(f"\nLook at it: {base_url}/console")
     console.print(
         "\nPoint a client at it:\n"
         f"  OpenAI SDK     base_url={base_url}/control/chat/PROVIDER/v1\n"

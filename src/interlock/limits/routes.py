@@ -181,8 +181,7 @@ class RouteLimits:
 
 
 def _terms(limit: Limit) -> str:
-    """Part of a bucket's name: a changed limit begins anew, and what was used under the former
-    one delays nobody."""
+    """Part of a bucket's name: under a changed limit everybody begins anew."""
     return f"{limit.algorithm} {limit.amount!r} {limit.period_s!r}"
 
 

@@ -219,17 +219,26 @@ class Credentials:
         if not self.sessions.csrf_ok(found, header, request.cookies.get(self._csrf_cookie)):
             raise CsrfFailedError
 
+    def csrf_ok(self, request: Request, given: str) -> bool:
+        """Whether a form's value and the cookie are those of the session resolved before."""
+        found: Resolved | None = getattr(request.state, _STATE, None)
+        cookie = request.cookies.get(self._csrf_cookie)
+        return found is not None and self.sessions.csrf_ok(found, given, cookie)
+
     def check_origin(self, request: Request) -> None:
         """Raises OriginForbiddenError for an unsafe request of another origin's page."""
         if request.method in _SAFE:
             return
         given = request.headers.getlist("origin")
+        site = request.headers.get("sec-fetch-site", "").lower()
+        if given == ["null"] and site == "same-origin":
+            return  # a page that sends no referrer has no origin; only browsers write this header
         if given:
             origin = _origin(given[0]) if len(given) == 1 else None
             own = _origin(f"{origin.split(':')[0]}://{_host(request)}") if origin else None
             if origin is None or (origin != own and origin not in self._allowed):
                 raise OriginForbiddenError
-        elif request.headers.get("sec-fetch-site", "").lower() == "cross-site":
+        elif site == "cross-site":
             raise OriginForbiddenError
 
     def origin(self, request: Request) -> Origin:

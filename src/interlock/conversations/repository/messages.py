@@ -168,6 +168,11 @@ class MessageRepository:
             .order_by(messages.c.seq)
         )
 
+    async def streaming(self) -> list[str]:
+        """Ids of all replies whose text grows. Index: `ix_messages_status_conversation_id`."""
+        query = select(messages.c.id).where(messages.c.status == "streaming")
+        return list((await self._connection.execute(query)).scalars())
+
     async def summaries(
         self,
         conversation_id: str,
