@@ -12,6 +12,7 @@ from tests.support.people_site import PeopleSite
 from tests.support.talk_site import TalkSite
 
 from interlock.conversations.directory import PeopleDirectory
+from interlock.conversations.ports import Replies
 from interlock.conversations.postlimit import ProfilePostingLimit
 from interlock.identity.audit import AuditLog
 from interlock.identity.login.metrics import LoginMetrics
@@ -68,6 +69,7 @@ class ChatSite:
         admin_api: bool = True,
         more: Sequence[APIRouter] = (),
         web: dict[str, Any] | None = None,
+        replies: Replies | None = None,
         **limits: Any,
     ) -> None:
         self.database = database
@@ -89,7 +91,9 @@ class ChatSite:
             LimitMetrics(self.metrics.register),
         )
         self.profiles = LimitProfiles(database, self.audit, self.clock, changed=self.routes.changed)
-        self.talk = TalkSite(database, PeopleDirectory(), limit=ProfilePostingLimit(self.routes))
+        self.talk = TalkSite(
+            database, PeopleDirectory(), limit=ProfilePostingLimit(self.routes), replies=replies
+        )
         askers = Askers(self.people.credentials, self.people.keys, self.clock)
         self.callers = CheckedCallers(self.people.credentials)
         self.missing: list[str] = []

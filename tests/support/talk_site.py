@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from interlock.conversations.build import Talks, build_talks
 from interlock.conversations.model import Agent, Person
-from interlock.conversations.ports import CancelOutcome, Directory, PostingLimit, Trigger
+from interlock.conversations.ports import CancelOutcome, Directory, PostingLimit, Replies, Trigger
 from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.log import EventLog
@@ -151,6 +151,7 @@ class TalkSite:
         directory: Directory | None = None,
         *,
         limit: PostingLimit | None = None,
+        replies: Replies | None = None,
         **streams: Any,
     ) -> None:
         self.clock = FrozenClock()
@@ -163,7 +164,7 @@ class TalkSite:
             log=self.log,
             directory=self.directory,
             agents=MadeUpAgents(),
-            replies=self.replies,
+            replies=replies or self.replies,
             clock=self.clock,
             chat=ChatSettings(),
             streams=StreamSettings(**streams),

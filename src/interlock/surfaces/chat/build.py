@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from interlock.kernel.errors import InterlockError
 from interlock.surfaces.chat.edge import Edge
 from interlock.surfaces.chat.envelope import problem, problem_of, validation_problem
-from interlock.surfaces.chat.parts import ChatParts
+from interlock.surfaces.chat.parts import ERRORS, ChatParts
 from interlock.surfaces.chat.routes import (
     chat,
     conversations,
@@ -166,8 +166,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation.get("responses", {})
-            if not path.startswith(tuple(_STRICT)):
-                responses.pop("422", None)
+            responses.pop("422", None)
+            if path.startswith(tuple(_STRICT)) and "requestBody" in operation:
+                responses["422"] = ERRORS[400]
             if path.startswith(_OPEN):
                 continue
             cookie: dict[str, list[str]] = {"cookieAuth": []}
