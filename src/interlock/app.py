@@ -325,7 +325,13 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
     request_limits = build_limits(store, metrics, clock)
     people = build_people(
-        settings, store, clock, health=lambda: _health(store), limits=request_limits
+        settings,
+        store,
+        clock,
+        health=lambda: _health(store),
+        limits=request_limits,
+        asking=door,
+        models=lambda: upstreams.models(default_provider("chat", False)),
     )
     application = Application(
         store=store,

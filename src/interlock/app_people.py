@@ -22,11 +22,13 @@ from interlock.conversations.unfinished import unfinished_streams
 from interlock.events.log import EventLog
 from interlock.events.redis_fanout import RedisFanout
 from interlock.kernel.clock import Clock
+from interlock.surfaces.chat.asking import Asking
 from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes.auth import auth_router
 from interlock.surfaces.chat.routes.limits import limits_router
+from interlock.surfaces.chat.routes.openai import OpenAiParts, openai_router
 from interlock.web.credentials import Credentials
 from interlock.web.sse import SseStreams
 
@@ -73,9 +75,14 @@ def build_people(
     *,
     health: Callable[[], Awaitable[Mapping[str, str]]],
     limits: LimitParts,
+    asking: Asking,
+    models: Callable[[], Sequence[str]],
     replies: Replies | None = None,
 ) -> PeopleParts:
-    """Everything for people; nothing is opened or started."""
+    """Everything for people; nothing is opened or started.
+
+    `asking` is the door to models, `models` their names.
+    """
     server = settings.server
     credentials = Credentials(
         store.logins,
@@ -125,6 +132,11 @@ def build_people(
     more = [limits_router(limits.profiles, enabled=settings.rate_limits.admin_api_enabled)]
     if settings.features.auth_v1:
         more.append(auth_router(store.people, credentials))
+    if settings.api.openai_compat:
+        openai = OpenAiParts(
+            door=asking, keys=credentials, models=models, owner="interlock", clock=clock
+        )
+        more.append(openai_router(openai))
     https = (server.public_base_url or "").startswith("https:")
     chat = build_chat(
         ChatParts(

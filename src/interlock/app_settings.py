@@ -31,6 +31,7 @@ from interlock.storage.settings import StoreSettings
 from interlock.telemetry.redaction import MASK, mask_members, mask_text
 from interlock.telemetry.settings import TelemetrySettings
 from interlock.web.settings import (
+    ApiSettings,
     CorsSettings,
     FeatureSettings,
     SecuritySettings,
@@ -132,6 +133,7 @@ class AppSettings(BaseModel):
     session: SessionSettings = SessionSettings()
     auth: AuthSettings = AuthSettings()
     features: FeatureSettings = FeatureSettings()
+    api: ApiSettings = ApiSettings()
 
     @property
     def database_url(self) -> str:
@@ -184,6 +186,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "session": SessionSettings,
     "auth": AuthSettings,
     "features": FeatureSettings,
+    "api": ApiSettings,
 }
 """Tables of the settings file, besides those of the upstreams."""
 _UPSTREAM_KEYS = tuple(UpstreamSettings.model_fields)

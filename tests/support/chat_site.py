@@ -1,7 +1,7 @@
 """The whole chat API with real people, sessions, keys and limits; agents are made up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,9 +14,11 @@ from tests.support.talk_site import TalkSite
 from interlock.conversations.directory import PeopleDirectory
 from interlock.conversations.ports import Replies
 from interlock.conversations.postlimit import ProfilePostingLimit
+from interlock.gateway.door import Answer, Called, Question
 from interlock.identity.audit import AuditLog
 from interlock.identity.login.metrics import LoginMetrics
-from interlock.identity.model import Actor, GlobalRole, KeySpec
+from interlock.identity.model import Actor, GlobalRole, KeyInfo, KeySpec
+from interlock.kernel.errors import InterlockError
 from interlock.limits.counters import MemoryCounters
 from interlock.limits.metrics import LimitMetrics
 from interlock.limits.profiles import LimitProfiles
@@ -30,15 +32,54 @@ from interlock.surfaces.chat.openai_errors import refusal
 from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes.auth import auth_router
 from interlock.surfaces.chat.routes.limits import limits_router
+from interlock.surfaces.chat.routes.openai import OpenAiParts, openai_router
 from interlock.telemetry.metrics import GatewayMetrics
 from interlock.web.asking import Askers
 from interlock.web.credentials import CookieWriter
 from interlock.web.sse import SseStreams
 
-__all__ = ["PASSWORD", "Browser", "ChatSite", "chat_site"]
+__all__ = ["PASSWORD", "Browser", "ChatSite", "MadeUpDoor", "chat_site"]
 
 PASSWORD = "correct horse battery"
 _ACTOR = Actor(name="test", surface="cli")
+
+
+class MadeUpDoor:
+    """A model that says what the test wants, piece by piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = ["Hel", "lo"]
+        self.calls: tuple[Called, ...] = ()
+        self.fails: InterlockError | None = None
+        self.asked: list[tuple[KeyInfo, Question]] = []
+        self.waits: asyncio.Event | None = None
+        self.stopped = asyncio.Event()
+
+    async def ask(
+        self, key: KeyInfo, question: Question, *, told: Callable[[str], None] | None = None
+    ) -> Answer:
+        self.asked.append((key, question))
+        for piece in self.pieces:
+            if told is not None:
+                told(piece)
+            await asyncio.sleep(0)
+        if self.waits is not None:
+            try:
+                await self.waits.wait()
+            finally:
+                self.stopped.set()
+        if self.fails is not None:
+            raise self.fails
+        return Answer(
+            text="".join(self.pieces),
+            calls=self.calls,
+            finish_reason="tool_calls" if self.calls else "stop",
+            usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+            model=question.model,
+            session_id="s",
+            request_id="r",
+            decisions=(),
+        )
 
 
 class Browser(ChatClient):
@@ -97,6 +138,14 @@ class ChatSite:
         askers = Askers(self.people.credentials, self.people.keys, self.clock)
         self.callers = CheckedCallers(self.people.credentials)
         self.missing: list[str] = []
+        self.door = MadeUpDoor()
+        openai = OpenAiParts(
+            door=self.door,
+            keys=self.people.credentials,
+            models=lambda: ["demo", "other/model"],
+            owner="interlock",
+            clock=self.clock,
+        )
         self.app = build_chat(
             ChatParts(
                 talks=self.talk.talks,
@@ -109,6 +158,7 @@ class ChatSite:
             more=[
                 auth_router(self.people.people, self.people.credentials),
                 limits_router(self.profiles, enabled=admin_api),
+                openai_router(openai),
                 *more,
             ],
             wrap=lambda app: CookieWriter(Limiter(app, self.routes, askers, refusal=refusal)),

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from interlock.conversations.broughtalong import BroughtAlong
 from interlock.conversations.editing import Editing
 from interlock.conversations.membership import Membership
 from interlock.conversations.ports import Agents, Directory, PostingLimit, Replies
@@ -33,6 +34,8 @@ class Talks:
     reading: Reading
     attendance: Attendance
     streams: Streams
+    brought: Posting
+    """Posts messages whose answer the caller writes with `writer`."""
     writer: ReplyWriter
     """For whoever makes the replies of agents."""
 
@@ -53,20 +56,27 @@ def build_talks(
     """The services; nothing is opened or started."""
     spine = Spine(database=database, log=log, directory=directory, agents=agents, clock=clock)
     conversations = Conversations(spine)
-    return Talks(
-        conversations=conversations,
-        membership=Membership(spine),
-        posting=Posting(
+    writer = ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds)
+    limit, repeats = limit or MemoryPostingLimit(clock), repeats or StoredRepeats()
+
+    def posting(replies: Replies) -> Posting:
+        return Posting(
             spine,
             conversations,
             replies=replies,
-            limit=limit or MemoryPostingLimit(clock),
-            repeats=repeats or StoredRepeats(),
+            limit=limit,
+            repeats=repeats,
             max_agents=chat.max_agents_per_message,
-        ),
+        )
+
+    return Talks(
+        conversations=conversations,
+        membership=Membership(spine),
+        posting=posting(replies),
+        brought=posting(BroughtAlong(writer)),
         editing=Editing(spine, replies),
         reading=Reading(spine, replies),
         attendance=Attendance(spine),
         streams=Streams(spine, streams),
-        writer=ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds),
+        writer=writer,
     )

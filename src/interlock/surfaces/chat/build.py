@@ -17,7 +17,8 @@ from starlette.types import ASGIApp
 
 from interlock.kernel.errors import InterlockError
 from interlock.surfaces.chat.edge import Edge
-from interlock.surfaces.chat.envelope import problem, problem_of, validation_problem
+from interlock.surfaces.chat.envelope import problem, validation_problem
+from interlock.surfaces.chat.openai_errors import OPENAI_PATHS, openai_problem, refusal
 from interlock.surfaces.chat.parts import ERRORS, ChatParts
 from interlock.surfaces.chat.routes import (
     chat,
@@ -60,13 +61,13 @@ _OPEN = (
     "/api/auth/",
     "/api/oauth/",
 )
-_OWN = ("/api/", "/healthz", "/readyz", "/.well-known/")
+_OWN = ("/api/", "/healthz", "/readyz", "/.well-known/", "/v1/")
 _OTHERS = ("/api/v1/",)
 
 
 def owns(path: str) -> bool:
     """Whether a path is of this API."""
-    return path.startswith(_OWN) and not path.startswith(_OTHERS)
+    return path.startswith(OPENAI_PATHS) or (path.startswith(_OWN) and not path.startswith(_OTHERS))
 
 
 def build_chat(
@@ -105,16 +106,19 @@ def build_chat(
 
 
 async def _domain(request: Request, exc: Exception) -> Response:
-    del request
     if not isinstance(exc, InterlockError):
         raise exc
-    return problem_of(exc)
+    return refusal(request.url.path, exc)
 
 
 async def _validation(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, RequestValidationError):
         raise exc
     found = exc.errors()
+    if request.url.path.startswith(OPENAI_PATHS):
+        first = found[0]
+        field = _field(first["loc"])
+        return openai_problem(400, "invalid_request", f"`{field}`: {first['msg']}.", param=field)
     if any(one["type"] == "json_invalid" for one in found):
         return problem(400, "invalid_json", "The body is not JSON.")
     errors = [{"field": _field(one["loc"]), "message": str(one["msg"])[:300]} for one in found[:20]]
@@ -133,6 +137,15 @@ def _field(loc: Sequence[Any]) -> str:
 async def _http(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, HTTPException):
         raise exc
+    if request.url.path.startswith(OPENAI_PATHS):
+        code = "method_not_allowed" if exc.status_code == 405 else "not_found"
+        status = exc.status_code if exc.status_code in (404, 405) else 400
+        return openai_problem(
+            status,
+            code if status != 400 else "invalid_json",
+            "The request cannot be served here.",
+            headers=dict(exc.headers or {}),
+        )
     if exc.status_code == 405:
         return problem(
             405,
@@ -149,6 +162,8 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 async def _unexpected(request: Request, exc: Exception) -> Response:
     _log.error("a request failed: %s %s", request.method, request.url.path, exc_info=exc)
+    if request.url.path.startswith(OPENAI_PATHS):
+        return openai_problem(500, "internal_error", "Internal error.")
     return problem(500, "internal_error", "Internal error; the server's log has details.")
 
 
