@@ -12,6 +12,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+import interlock.conversations.attachments.tables
+import interlock.conversations.replies.tables
 import interlock.conversations.tables
 import interlock.events.tables
 import interlock.gateway.policies.tables

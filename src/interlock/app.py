@@ -99,6 +99,8 @@ _TICK_S = 5.0
 _PURGE_S = 600.0
 _MEASURE_S = 15.0
 _HEALTH_S = 3.0
+_REPLIES_S = 1.0
+"""How long replies may go on when the server stops; they are gone on with at the next start."""
 _GC_YOUNG = 5000
 _HEADER_BYTES = 128 << 10
 
@@ -142,6 +144,7 @@ class Application:
         try:
             await self.policies.load()
             await self.limits.first_start()
+            await self.people.start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.store.keys.run()),
@@ -153,9 +156,11 @@ class Application:
                     group.create_task(self._housekeeping()),
                 ]
                 yield made
+                await self.people.stop(wait_s=_REPLIES_S)
                 for task in tasks:
                     task.cancel()
         finally:
+            await self.people.stop(wait_s=0)
             self.upstreams.close()
             self.guards.close()
             self.dual.close()
@@ -323,14 +328,16 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     )
     tools = ToolRunner()
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
+    toolbox = Toolbox(door, tools)
     request_limits = build_limits(store, metrics, clock)
     people = build_people(
         settings,
         store,
         clock,
         health=lambda: _health(store),
+        door=door,
+        toolbox=toolbox,
         limits=request_limits,
-        asking=door,
         models=lambda: upstreams.models(default_provider("chat", False)),
     )
     application = Application(
@@ -347,7 +354,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         annotations=annotations,
         dual=dual,
         door=door,
-        toolbox=Toolbox(door, tools),
+        toolbox=toolbox,
         tools=tools,
         limits=request_limits,
         people=people,

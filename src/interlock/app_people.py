@@ -15,14 +15,27 @@ from interlock.app_limits import LimitParts
 from interlock.app_settings import AppSettings
 from interlock.app_store import Store
 from interlock.conversations.agents import ModelAgents
+from interlock.conversations.attachments.service import Attachments
 from interlock.conversations.build import Talks, build_talks
 from interlock.conversations.directory import PeopleDirectory
-from interlock.conversations.ports import NoReplies, Replies
+from interlock.conversations.ports import Replies
+from interlock.conversations.replies.service import (
+    QUEUE,
+    WORKFLOW,
+    AgentReplies,
+    ReplySettings,
+)
+from interlock.conversations.replying import ReplyWriter
+from interlock.conversations.spine import Spine
 from interlock.conversations.unfinished import unfinished_streams
+from interlock.durable.model import Queue, Workflow
+from interlock.durable.service import Durable, step
 from interlock.events.log import EventLog
 from interlock.events.redis_fanout import RedisFanout
+from interlock.gateway.door import Door
+from interlock.gateway.toolbox import Toolbox
 from interlock.kernel.clock import Clock
-from interlock.surfaces.chat.asking import Asking
+from interlock.storage.blobs import DirectoryBlobs
 from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
@@ -46,13 +59,73 @@ class PeopleParts:
     streams: SseStreams
     talks: Talks
     chat: ASGIApp
+    durable: "LazyDurable"
+
+    async def start(self) -> None:
+        """Goes on with what a stopped server left behind."""
+        await self.durable.begin()
+
+    async def stop(self, *, wait_s: float) -> None:
+        """Lets replies come to an end, or leaves them to the next start."""
+        await self.durable.stop(wait_s=wait_s)
 
     async def run(self) -> None:
         """Keeps events, streams and presence going until it is cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.log.run())
             group.create_task(self.streams.run())
+            group.create_task(self.talks.attachments.resume())
             group.create_task(self.talks.attendance.run(lambda: self.talks.streams.people))
+
+
+class LazyDurable:
+    """The durable engine, started when there is work for it.
+
+    A server that nobody chats on does without its tables and threads. On PostgreSQL it is
+    there from the start: it may have to go on with what another process left behind.
+    """
+
+    def __init__(self, store: Store, settings: AppSettings) -> None:
+        self.replies: AgentReplies | None = None
+        self._store = store
+        self._data = settings.data
+        self._engine = Durable(
+            store.database,
+            settings.data,
+            workflows=[Workflow(name=WORKFLOW, run=self._reply)],
+            queues=[Queue(name=QUEUE, concurrency=settings.chat.max_concurrent_replies)],
+        )
+        self._starting = asyncio.Lock()
+        self._started = False
+
+    async def begin(self) -> None:
+        """Starts it if there may be work left, and hands over what never got to it."""
+        shared = self._store.database.dialect == "postgresql"
+        if shared or (self._data / "durable.db").exists():
+            await self._start()
+            if self.replies is not None:
+                await self.replies.resume()
+
+    async def enqueue(self, message_id: str) -> None:
+        """Hands a reply over."""
+        await self._start()
+        await self._engine.enqueue(QUEUE, WORKFLOW, message_id, id=message_id)
+
+    async def stop(self, *, wait_s: float) -> None:
+        """Stops it, if it runs."""
+        if self.replies is not None:
+            await self.replies.close()
+        await self._engine.stop(wait_s=wait_s)
+
+    async def _start(self) -> None:
+        async with self._starting:
+            if not self._started:
+                await self._engine.start()
+                self._started = True
+
+    async def _reply(self, message_id: str) -> None:
+        assert self.replies is not None  # noqa: S101 - built together
+        await step("reply", self.replies.make, message_id)
 
 
 class Front:
@@ -75,13 +148,13 @@ def build_people(
     *,
     health: Callable[[], Awaitable[Mapping[str, str]]],
     limits: LimitParts,
-    asking: Asking,
     models: Callable[[], Sequence[str]],
-    replies: Replies | None = None,
+    door: Door,
+    toolbox: Toolbox,
 ) -> PeopleParts:
     """Everything for people; nothing is opened or started.
 
-    `asking` is the door to models, `models` their names.
+    `models` are the names of the models behind the door.
     """
     server = settings.server
     credentials = Credentials(
@@ -111,19 +184,44 @@ def build_people(
         per_user=settings.sse.max_streams_per_user,
     )
     aliases = sorted(settings.upstreams.aliases)
+    durable = LazyDurable(store, settings)
+
+    def default_model() -> str:
+        return settings.chat.default_model or _default_model(aliases)
+
+    def make_replies(spine: Spine, writer: ReplyWriter, files: Attachments) -> Replies:
+        made = AgentReplies(
+            spine,
+            writer,
+            files,
+            door,
+            toolbox,
+            settings=ReplySettings(
+                timeout_s=settings.chat.assistant_timeout_seconds,
+                flush_s=settings.sse.delta_flush_ms / 1000,
+                context_limit=settings.chat.context_limit,
+                default_model=default_model,
+                on_restart=settings.chat.on_restart,
+            ),
+            enqueue=durable.enqueue,
+        )
+        durable.replies = made
+        return made
+
     talks = build_talks(
         database=store.database,
         log=log,
         directory=PeopleDirectory(),
         agents=ModelAgents(
-            default_model=lambda: settings.chat.default_model or _default_model(aliases),
+            default_model=default_model,
             aliases=lambda: aliases,
         ),
-        replies=replies or NoReplies(),
+        make_replies=make_replies,
         clock=clock,
         chat=settings.chat,
         streams=settings.sse,
         limit=limits.posting,
+        blobs=DirectoryBlobs(settings.data / "blobs"),
     )
 
     async def missing() -> list[str]:
@@ -134,7 +232,7 @@ def build_people(
         more.append(auth_router(store.people, credentials))
     if settings.api.openai_compat:
         openai = OpenAiParts(
-            door=asking, keys=credentials, models=models, owner="interlock", clock=clock
+            door=door, keys=credentials, models=models, owner="interlock", clock=clock
         )
         more.append(openai_router(openai))
     https = (server.public_base_url or "").startswith("https:")
@@ -152,7 +250,14 @@ def build_people(
         wrap=lambda app: limits.around(app, credentials, store),
         hsts=settings.security.hsts.header(https=https),
     )
-    return PeopleParts(credentials=credentials, log=log, streams=streams, talks=talks, chat=chat)
+    return PeopleParts(
+        credentials=credentials,
+        log=log,
+        streams=streams,
+        talks=talks,
+        chat=chat,
+        durable=durable,
+    )
 
 
 def _default_model(aliases: Sequence[str]) -> str:

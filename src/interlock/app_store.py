@@ -18,6 +18,8 @@ import interlock.idempotency.tables as idempotency_tables
 import interlock.identity.tables as identity_tables
 import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
+from interlock.conversations.attachments import tables as attachment_tables
+from interlock.conversations.replies import tables as reply_tables
 from interlock.gateway.approvals import tables as approval_tables
 from interlock.gateway.approvals.service import Approvals
 from interlock.gateway.history import History
@@ -60,6 +62,7 @@ __all__ = [
 _REDIS_S = 3.0
 _TABLES = (
     approval_tables,
+    attachment_tables,
     conversation_tables,
     event_tables,
     gateway_tables,
@@ -67,6 +70,7 @@ _TABLES = (
     identity_tables,
     limit_tables,
     policy_tables,
+    reply_tables,
 )
 """Importing them is what fills `metadata`."""
 

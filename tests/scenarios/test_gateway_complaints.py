@@ -450,7 +450,7 @@ async def test_no_fallback_repeats_or_garbles_what_was_said(
 # Features stand behind a licence switch.
 
 _PAYWALL = re.compile(
-    r"licen[cs]e_?(key|check|server|tier)|feature_?gate|enterprise|premium|paid_?plan|trial|subscription|entitle",
+    r"licen[cs]e_?(key|check|server|tier)|feature_?gate|enterprise|premium|paid_?plan|trial|subscription_?(plan|tier|level)|entitle",
     re.I,
 )
 

@@ -1,8 +1,10 @@
 """Conversations on a real database and the real log, with people and agents made up."""
 
+import tempfile
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,6 +18,8 @@ from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.log import EventLog
 from interlock.identity.context import Context
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.kernel.ids import new_uuid
+from interlock.storage.blobs import DirectoryBlobs
 from interlock.storage.engine import Database
 
 __all__ = ["AGENTS", "FrozenClock", "NamedCallers", "TalkSite", "context", "person"]
@@ -169,6 +173,7 @@ class TalkSite:
             chat=ChatSettings(),
             streams=StreamSettings(**streams),
             limit=limit,
+            blobs=DirectoryBlobs(Path(tempfile.gettempdir()) / f"talk-site-{new_uuid()}"),
         )
         self.replies.writer = self.talks.writer
 

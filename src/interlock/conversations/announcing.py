@@ -24,6 +24,7 @@ __all__ = [
     "message_changed",
     "message_delta",
     "message_done",
+    "node_changed",
     "presence_update",
     "reply_failed",
     "thread_activity",
@@ -198,6 +199,19 @@ def message_changed(
     """`message.new`, `.edited`, `.deleted` or `.restored` with the message as it is now."""
     payload = {"conversation_id": conversation_id, "message": view}
     return NewEvent(type=f"message.{kind}", payload=payload, name=_named(root_id, str(view["id"])))
+
+
+def node_changed(message: Message, node: Mapping[str, Any]) -> NewEvent:
+    """A step of a reply's reasoning began or ended."""
+    payload = {
+        "message_id": message.id,
+        "conversation_id": message.conversation_id,
+        "root_id": message.root_id,
+        "node": node,
+    }
+    return NewEvent(
+        type="reasoning.node", payload=payload, name=_named(message.root_id, message.id)
+    )
 
 
 def updated(conversation_id: str, changed: Mapping[str, Any]) -> NewEvent:

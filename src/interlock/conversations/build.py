@@ -1,11 +1,13 @@
 """Builds the services of conversations around one spine."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from interlock.conversations.attachments.service import Attachments
 from interlock.conversations.broughtalong import BroughtAlong
 from interlock.conversations.editing import Editing
 from interlock.conversations.membership import Membership
-from interlock.conversations.ports import Agents, Directory, PostingLimit, Replies
+from interlock.conversations.ports import Agents, Directory, NoReplies, PostingLimit, Replies
 from interlock.conversations.posting import Posting
 from interlock.conversations.postlimit import MemoryPostingLimit
 from interlock.conversations.presence import Attendance
@@ -18,9 +20,13 @@ from interlock.conversations.spine import Spine
 from interlock.conversations.streaming.reader import Streams
 from interlock.events.log import EventLog
 from interlock.kernel.clock import Clock
+from interlock.storage.blobs import DirectoryBlobs
 from interlock.storage.engine import Database
 
-__all__ = ["Talks", "build_talks"]
+__all__ = ["MakeReplies", "Talks", "build_talks"]
+
+
+MakeReplies = Callable[[Spine, ReplyWriter, Attachments], Replies]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +39,13 @@ class Talks:
     editing: Editing
     reading: Reading
     attendance: Attendance
+    attachments: Attachments
     streams: Streams
     brought: Posting
     """Posts messages whose answer the caller writes with `writer`."""
     writer: ReplyWriter
     """For whoever makes the replies of agents."""
+    replies: Replies
 
 
 def build_talks(
@@ -46,27 +54,46 @@ def build_talks(
     log: EventLog,
     directory: Directory,
     agents: Agents,
-    replies: Replies,
+    replies: Replies | None = None,
+    make_replies: MakeReplies | None = None,
     clock: Clock,
     chat: ChatSettings,
     streams: StreamSettings,
     limit: PostingLimit | None = None,
     repeats: Repeats | None = None,
+    blobs: DirectoryBlobs,
+    later: Callable[[str], Awaitable[None]] | None = None,
 ) -> Talks:
-    """The services; nothing is opened or started."""
+    """The services; nothing is opened or started.
+
+    `make_replies` makes the replies from what they write with; `replies` are ready ones; without
+    either nobody answers. `later` hands the id of an attachment over to durable work; None: its
+    text is taken at once.
+    """
     spine = Spine(database=database, log=log, directory=directory, agents=agents, clock=clock)
     conversations = Conversations(spine)
+    attachments = Attachments(
+        spine,
+        blobs,
+        file_bytes=chat.attachment_bytes,
+        conversation_bytes=chat.conversation_bytes,
+        later=later,
+    )
     writer = ReplyWriter(spine, timeout_s=chat.assistant_timeout_seconds)
+    if make_replies is not None:
+        replies = make_replies(spine, writer, attachments)
+    replies = replies or NoReplies()
     limit, repeats = limit or MemoryPostingLimit(clock), repeats or StoredRepeats()
 
-    def posting(replies: Replies) -> Posting:
+    def posting(made_by: Replies) -> Posting:
         return Posting(
             spine,
             conversations,
-            replies=replies,
+            replies=made_by,
             limit=limit,
             repeats=repeats,
             max_agents=chat.max_agents_per_message,
+            attachments=attachments,
         )
 
     return Talks(
@@ -77,6 +104,8 @@ def build_talks(
         editing=Editing(spine, replies),
         reading=Reading(spine, replies),
         attendance=Attendance(spine),
+        attachments=attachments,
         streams=Streams(spine, streams),
         writer=writer,
+        replies=replies,
     )

@@ -20,6 +20,7 @@ from interlock.conversations.announcing import (
     typing_update,
     unread_update,
 )
+from interlock.conversations.attachments.service import Attachments
 from interlock.conversations.cursors import NIL, EventId
 from interlock.conversations.errors import (
     ConversationConflictError,
@@ -57,6 +58,8 @@ class Draft:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     repeat_key: str | None = None
     """The caller's idempotency key."""
+    attachments: tuple[str, ...] = ()
+    """Ids of uploaded files the message carries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +101,14 @@ class Posting:
         limit: PostingLimit,
         repeats: Repeats,
         max_agents: int,
+        attachments: Attachments | None = None,
     ) -> None:
         self._spine = spine
         self._conversations = conversations
         self._replies = replies
         self._limit = limit
         self._repeats = repeats
+        self._attachments = attachments
         self._addressing = Addressing(spine, max_agents=max_agents)
 
     async def root(self, ctx: Context, conversation_id: str, draft: Draft) -> Posted:
@@ -288,6 +293,8 @@ class Posting:
         message = _message(ctx, place, draft, seq=seq, at=at)
         message = replace(message, mentions=addressed.mentions)
         await work.messages.add(message)
+        if draft.attachments:
+            message = await self._carrying(work, ctx, message, draft.attachments)
         await work.conversations.touch(entered.conversation.id, message.root_id, at)
         await work.attendance.mark(
             message.conversation_id, message.root_id, user_of(ctx), message.seq
@@ -313,6 +320,17 @@ class Posting:
             last_event_id=before or _just_before(events[0]),
             warnings=addressed.warnings,
         )
+
+    async def _carrying(
+        self, work: Work, ctx: Context, message: Message, ids: tuple[str, ...]
+    ) -> Message:
+        """The message with its files, which its metadata names from now on."""
+        if self._attachments is None:
+            raise InvalidFieldError("attachments", "are not taken by this server")
+        files = await self._attachments.carry(work, ctx, message.conversation_id, ids, message.id)
+        told = {**message.metadata, "attachments": [one.summary() for one in files]}
+        await work.messages.change(message, {"metadata": told})
+        return replace(message, metadata=told)
 
     async def _tell(self, work: Work, ctx: Context, message: Message) -> list[Event]:
         """The events of a post in their published order."""
@@ -425,12 +443,13 @@ def _just_before(event: Event) -> str:
 
 
 def _fingerprint(what: str, draft: Draft) -> str:
-    told: dict[Literal["what", "content", "role", "ask", "metadata"], Any] = {
+    told: dict[Literal["what", "content", "role", "ask", "metadata", "attachments"], Any] = {
         "what": what,
         "content": draft.content,
         "role": draft.role,
         "ask": asdict(draft.ask),
         "metadata": dict(draft.metadata),
+        "attachments": draft.attachments,
     }
     text = json.dumps(told, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -19,8 +19,14 @@ class ChatSettings(BaseModel):
     agent_chaining: bool = False
     """Whether an agent that mentions another makes it answer, at most three times in a row."""
     max_concurrent_replies: int = Field(default=8, ge=1)
-    on_restart: Literal["fail", "retry"] = "fail"
+    on_restart: Literal["resume", "retry", "fail"] = "resume"
+    """A reply that a stopped server left behind: gone on with without a word said twice, begun
+    anew if nothing was said, or ended as interrupted."""
     store_tool_messages: bool = False
+    attachment_bytes: int = Field(default=25_000_000, ge=1, le=25_000_000)
+    """Of one file."""
+    conversation_bytes: int = Field(default=500_000_000, ge=1)
+    """Of all files of one conversation."""
     context_limit: int = Field(default=50, ge=0, le=500)
     """Messages of other threads shown as background when a conversation asks for them."""
 

@@ -149,6 +149,9 @@ class Door:
         sink = AnswerSink(told)
         await self._executor.run(ctx, sink)
         said = sink.said()
+        if said.calls:
+            # Whoever runs them may be another process by then: it must know them.
+            await self._sessions.settle()
         return Answer(
             text=said.text,
             calls=tuple(

@@ -93,6 +93,9 @@ def key_of(context: Context) -> KeyInfo:
 
     The gateway knows callers as keys; this one is stored nowhere and opens nothing.
     """
+    roles = {"server_admin"} if context.is_admin else set()
+    if context.account_role is not None:
+        roles.add(context.account_role)
     return KeyInfo(
         id=context.user_id or context.credential_id,
         account_id=context.account_id,
@@ -100,6 +103,6 @@ def key_of(context: Context) -> KeyInfo:
         user_email=context.email,
         label=context.surface,
         groups=context.groups,
-        roles=frozenset({"server_admin"}) if context.is_admin else frozenset(),
+        roles=frozenset(roles),
         surface="chat",
     )

@@ -31,9 +31,9 @@ async def test_a_person_signs_in_changes_something_and_signs_out(tmp_path: Path)
         session, csrf = sorted(right.headers.get_list("set-cookie"), reverse=True)
         assert session.startswith("SESSION_ID=")
         assert "HttpOnly" in session
-        assert "SameSite=lax" in session
+        assert "SameSite=Lax" in session
         assert csrf.startswith("CSRF-TOKEN=")
-        assert "SameSite=strict" in csrf
+        assert "SameSite=Strict" in csrf
         assert "HttpOnly" not in csrf
         token = http.cookies["CSRF-TOKEN"]
 

@@ -36,6 +36,7 @@ STATUS = {
     ErrorKind.NOT_FOUND: (404, "not_found_error"),
     ErrorKind.METHOD: (405, "invalid_request_error"),
     ErrorKind.CONFLICT: (409, "invalid_request_error"),
+    ErrorKind.GONE: (410, "not_found_error"),
     ErrorKind.TOO_LARGE: (413, "request_too_large"),
     ErrorKind.HEADERS_TOO_LARGE: (431, "request_too_large"),
     ErrorKind.UNPROCESSABLE: (422, "invalid_request_error"),

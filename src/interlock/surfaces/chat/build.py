@@ -21,6 +21,7 @@ from interlock.surfaces.chat.envelope import problem, validation_problem
 from interlock.surfaces.chat.openai_errors import OPENAI_PATHS, openai_problem, refusal
 from interlock.surfaces.chat.parts import ERRORS, ChatParts
 from interlock.surfaces.chat.routes import (
+    attachments,
     chat,
     conversations,
     members,
@@ -35,7 +36,17 @@ from interlock.surfaces.chat.schemas.told import Error
 __all__ = ["build_chat", "owns"]
 
 _log = logging.getLogger("interlock.chat")
-_ROUTERS = (server, chat, conversations, members, threads, messages, people, streams)
+_ROUTERS = (
+    server,
+    chat,
+    conversations,
+    members,
+    threads,
+    messages,
+    attachments,
+    people,
+    streams,
+)
 _STRICT = {
     "/api/admin/limits/profiles": "invalid_profile",
     "/api/admin/limits/assignments": "invalid_assignment",

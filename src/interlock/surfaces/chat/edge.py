@@ -17,11 +17,14 @@ from interlock.kernel.ids import random_bytes
 from interlock.surfaces.chat.envelope import problem
 from interlock.surfaces.chat.openai_errors import OPENAI_PATHS, openai_problem
 
-__all__ = ["BODY_BYTES", "Edge"]
+__all__ = ["BODY_BYTES", "UPLOAD_BYTES", "Edge"]
 
 BODY_BYTES = 1 << 20
+UPLOAD_BYTES = 26 << 20
+"""Of a form with a file; the file itself may have `chat.attachment_bytes`."""
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?\Z")
 _VISIBLE = re.compile(r"[\x21-\x7e]{1,128}\Z")
+_UPLOAD = re.compile(r"/api/conversations/[^/]+/attachments")
 _POLICY = "default-src 'self'; frame-ancestors 'none'; object-src 'none'; base-uri 'self'"
 
 
@@ -46,7 +49,9 @@ class Edge:
         request_id = _request_id(headers.get("x-request-id")) or trace_id
         state = scope.setdefault("state", {})
         state["trace_id"], state["request_id"] = trace_id, request_id
-        body = _Body()
+        upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
+        most = UPLOAD_BYTES if upload else BODY_BYTES
+        body = _Body(most, json=not upload)
         started = False
 
         async def answer(message: Message) -> None:
@@ -67,7 +72,7 @@ class Edge:
         async def read() -> Message:
             return body.take(await receive())
 
-        refused = _refusal(scope["method"], headers)
+        refused = _refusal(scope["method"], headers, most, upload=upload)
         if refused is None:
             with suppress(_RefusedError):
                 await self._app(scope, read, answer)
@@ -82,7 +87,9 @@ _Refusal = tuple[int, str, str]
 class _Body:
     """Looks at the body of a request while it is read."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, *, json: bool) -> None:
+        self._most = most
+        self._json = json
         self.refusal: _Refusal | None = None
         self._read = 0
         self._suspect: list[bytes] = []
@@ -93,8 +100,10 @@ class _Body:
             return message
         piece: bytes = message.get("body", b"")
         self._read += len(piece)
-        if self._read > BODY_BYTES:
-            self._refuse(_TOO_LARGE)
+        if self._read > self._most:
+            self._refuse(_too_large(self._most))
+        if not self._json:
+            return message
         self._suspect.append(piece)
         if not message.get("more_body", False):
             whole = b"".join(self._suspect)
@@ -126,17 +135,23 @@ def _told(path: str, refusal: _Refusal) -> Response:
 
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_UNICODE = (400, "invalid_json", "The body holds half of a surrogate pair.")
-_TOO_LARGE = (413, "payload_too_large", "The body is larger than 1 MiB.")
 
 
-def _refusal(method: str, headers: Headers) -> _Refusal | None:
+def _too_large(most: int) -> _Refusal:
+    return 413, "payload_too_large", f"The body is larger than {most >> 20} MiB."
+
+
+def _refusal(method: str, headers: Headers, most: int, *, upload: bool) -> _Refusal | None:
     length = headers.get("content-length", "")
     has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
-    if length.isdigit() and int(length) > BODY_BYTES:
-        return _TOO_LARGE
+    if length.isdigit() and int(length) > most:
+        return _too_large(most)
     if has_body and method not in ("GET", "HEAD", "OPTIONS"):
         media = headers.get("content-type", "").split(";")[0].strip().lower()
-        if media != "application/json":
+        if upload:
+            if media != "multipart/form-data":
+                return 415, "unsupported_media_type", "The body must be `multipart/form-data`."
+        elif media != "application/json":
             return 415, "unsupported_media_type", "The body must be `application/json`."
     return None
 

@@ -130,6 +130,8 @@ class MessageIn(_Options):
     """A message to post."""
 
     content: str
+    attachments: list[str] = Field(default_factory=list, max_length=50)
+    """Ids of files that were uploaded to the conversation."""
     role: MessageRole | None = None
     metadata: dict[str, Any] | None = None
     client_message_id: str | None = Field(default=None, min_length=1, max_length=200)
@@ -142,6 +144,7 @@ class MessageIn(_Options):
             ask=self.ask(),
             metadata=self.metadata or {},
             repeat_key=repeat_key or self.client_message_id,
+            attachments=tuple(one.lower() for one in self.attachments),
         )
 
 
@@ -157,6 +160,8 @@ class ReplyIn(_Options):
     stream: bool = False
     wait: bool = False
     metadata: dict[str, Any] | None = None
+    attachments: list[str] = Field(default_factory=list, max_length=50)
+    """Ids of files that were uploaded to the conversation."""
     client_message_id: str | None = Field(default=None, min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -179,6 +184,7 @@ class ReplyIn(_Options):
             ask=self.ask(),
             metadata=self.metadata or {},
             repeat_key=repeat_key or self.client_message_id,
+            attachments=tuple(one.lower() for one in self.attachments),
         )
 
 

@@ -1,0 +1,131 @@
+"""What a reply is made from and how far it has come. No I/O."""
+
+import hashlib
+import uuid
+from typing import Any, Final, Literal
+
+import msgspec
+
+__all__ = ["Asked", "Journal", "Node", "NodeKind", "NodeStatus", "Round", "Trail", "node_id"]
+
+NodeKind = Literal["prompt", "retriever", "tool", "reducer", "responder"]
+NodeStatus = Literal["pending", "running", "succeeded", "failed", "skipped", "denied"]
+
+_SPACE: Final = uuid.UUID("0b7f6d6e-62a5-5c36-8d0e-6a4f0f1b7c55")
+_PREVIEW: Final = 4096
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """Who asked for a reply, and how. Rights are those of the person."""
+
+    user_id: str
+    account_id: str
+    email: str
+    groups: list[str] = []
+    role: str | None = None
+    agent_id: str
+    model: str
+    system: str | None = None
+    tools: list[str] | None = None
+    """Names of tools; None: all there are."""
+    search: str | None = None
+    """What to look for in the conversation first; None: nothing."""
+    top_k: int = 5
+    mode: Literal["off", "auto"] = "auto"
+    max_steps: int = 6
+    options: dict[str, Any] = {}
+    """`temperature`, `max_tokens`, `stop`."""
+
+
+class Round(msgspec.Struct, kw_only=True):
+    """One answer of the model and what its calls gave."""
+
+    text: str
+    calls: list[dict[str, str]]
+    """`{id, name, arguments}`."""
+    results: dict[str, str]
+    """Call id -> text."""
+
+
+class Journal(msgspec.Struct, kw_only=True):
+    """Finished rounds of a reply."""
+
+    rounds: list[Round] = msgspec.field(default_factory=list)
+
+    @property
+    def said(self) -> int:
+        """Characters of the message that finished rounds wrote."""
+        return sum(len(one.text) for one in self.rounds)
+
+
+class Node(msgspec.Struct, kw_only=True):
+    """A step of the reasoning, as members may see it."""
+
+    id: str
+    ordinal: int
+    kind: NodeKind
+    name: str
+    status: NodeStatus
+    depends_on: list[str]
+    input_hash: str
+    output_hash: str | None = None
+    output_preview: str | None = None
+    provenance: list[dict[str, str]] = msgspec.field(default_factory=list)
+    started_at: str | None = None
+    finished_at: str | None = None
+    duration_ms: float | None = None
+    usage: dict[str, Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+class Trail(msgspec.Struct, kw_only=True):
+    """How a reply came about."""
+
+    mode: str
+    nodes: list[Node] = msgspec.field(default_factory=list)
+
+    def begin(self, kind: NodeKind, name: str, given: object, after: list[str], *, at: str) -> Node:
+        """A node that runs from now on; the same inputs give the same id."""
+        digest = digest_of(given)
+        ordinal = len(self.nodes)
+        made = Node(
+            id=node_id(kind, name, digest, after, ordinal),
+            ordinal=ordinal,
+            kind=kind,
+            name=name,
+            status="running",
+            depends_on=list(after),
+            input_hash=digest,
+            started_at=at,
+        )
+        known = next((one for one in self.nodes if one.id == made.id), None)
+        if known is not None:
+            return known
+        self.nodes.append(made)
+        return made
+
+    def told(self) -> dict[str, Any]:
+        """As the API shows it."""
+        edges = [
+            {"from": before, "to": node.id} for node in self.nodes for before in node.depends_on
+        ]
+        return {
+            "mode": self.mode,
+            "nodes": [msgspec.to_builtins(node) for node in self.nodes],
+            "edges": edges,
+        }
+
+
+def preview(text: str) -> str:
+    """A text, cut to what a trail keeps."""
+    return text[:_PREVIEW]
+
+
+def digest_of(value: object) -> str:
+    """SHA-256 of canonical JSON."""
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def node_id(kind: str, name: str, digest: str, after: list[str], ordinal: int) -> str:
+    """The id of a node: made of what goes into it."""
+    return str(uuid.uuid5(_SPACE, "\0".join([kind, name, digest, *after, str(ordinal)])))

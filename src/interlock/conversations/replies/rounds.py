@@ -1,0 +1,294 @@
+"""The rounds of one reply: the model answers, its tools run, it is asked again.
+
+Every step is a node of the trail, with an id made of what went into it, so that the same turn
+gives the same graph. Tool calls of one round run side by side; identical ones run once.
+
+Source: conversations.md section 14.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from interlock.conversations.announcing import conversation_stream, node_changed
+from interlock.conversations.replies.context import Gathered, messages_of, place_of
+from interlock.conversations.replies.emitting import Emitter
+from interlock.conversations.replies.model import (
+    Asked,
+    Journal,
+    Node,
+    NodeKind,
+    NodeStatus,
+    Round,
+    Trail,
+    digest_of,
+    preview,
+)
+from interlock.conversations.replies.repository import ReplyRepository
+from interlock.conversations.replying import Ending
+from interlock.conversations.spine import Spine
+from interlock.conversations.views import instant
+from interlock.gateway.door import Answer, Called, Door, Question
+from interlock.gateway.records import DecisionRecord
+from interlock.gateway.toolbox import Toolbox
+from interlock.identity.model import KeyInfo
+from interlock.policy.model import Verdict
+
+__all__ = ["Diverged", "Rounds"]
+
+_PARALLEL: Final = 4
+_MOST_NODES: Final = 32
+
+MakeEmitter = Callable[[str, Callable[[], None]], Emitter]
+"""(text this round has written before, what to call when to stop) -> emitter."""
+
+
+class Diverged(Exception):  # noqa: N818 - what happened, not an error of anybody
+    """After a restart the model said something else than before."""
+
+
+class Rounds:
+    """Makes one reply."""
+
+    def __init__(
+        self,
+        *,
+        spine: Spine,
+        door: Door,
+        toolbox: Toolbox,
+        key: KeyInfo,
+        asked: Asked,
+        gathered: Gathered,
+        journal: Journal,
+        trail: Trail,
+    ) -> None:
+        self._spine = spine
+        self._door = door
+        self._toolbox = toolbox
+        self._key = key
+        self._asked = asked
+        self._gathered = gathered
+        self._journal = journal
+        self._trail = trail
+        self._place = place_of(gathered.conversation, gathered.message)
+        self._slots = asyncio.Semaphore(_PARALLEL)
+        self._usage: dict[str, int] = {}
+        self._began: dict[str, float] = {}
+        names = [one.name for one in toolbox] if asked.tools is None else asked.tools
+        self._offered = [] if asked.mode == "off" else [n for n in names if toolbox.knows(n)]
+
+    async def run(self, emitter: MakeEmitter) -> Ending | None:
+        """Makes the reply to its end; None: somebody else has ended the message.
+
+        Raises:
+            Diverged: the round that was cut off cannot be gone on with.
+            InterlockError: the gateway or the provider refuses, or fails.
+        """
+        after = await self._opening()
+        history = messages_of(self._gathered.assembled)
+        written = self._gathered.message.content
+        for done in self._journal.rounds:
+            history += _said(done)
+            written = written[len(done.text) :]
+        while True:
+            last = len(self._journal.rounds) >= self._asked.max_steps
+            answer, node = await self._ask(history, after, emitter, written, tools=not last)
+            if answer is None:
+                return None
+            written = ""
+            if not answer.calls:
+                return Ending(
+                    status="complete",
+                    finish_reason=_finish(answer.finish_reason),
+                    usage=self._used(answer),
+                )
+            done = await self._called(answer, node)
+            history += _said(done)
+            after = [one.id for one in self._trail.nodes if one.kind == "reducer"][-1:]
+
+    # --- steps -------------------------------------------------------------------------
+
+    async def _opening(self) -> list[str]:
+        """The nodes before the first question."""
+        given = [[turn.role, turn.content] for turn in self._gathered.assembled.turns]
+        prompt = self._begin("prompt", "context", digest_of(given), [])
+        prompt.provenance = [{"message_id": one} for one in self._gathered.sources]
+        await self._end(prompt, "succeeded")
+        if not self._asked.search:
+            return [prompt.id]
+        found = self._begin("retriever", "conversation", self._asked.search, [prompt.id])
+        found.provenance = [{"message_id": one} for one in self._gathered.found]
+        await self._end(found, "succeeded")
+        reducer = self._begin("reducer", "passages", list(self._gathered.found), [found.id])
+        await self._end(reducer, "succeeded")
+        return [reducer.id]
+
+    async def _ask(
+        self,
+        history: Sequence[Mapping[str, Any]],
+        after: list[str],
+        make: MakeEmitter,
+        already: str,
+        *,
+        tools: bool,
+    ) -> tuple[Answer | None, Node]:
+        offered = self._offered if tools and len(self._trail.nodes) < _MOST_NODES else []
+        node = self._begin(
+            "responder", self._asked.model, [list(history), offered, self._asked.options], after
+        )
+        await self._tell(node)
+        question = Question(
+            place=self._place,
+            model=self._asked.model,
+            messages=history,
+            tools=[self._toolbox.offered(name) for name in offered],
+            options=self._asked.options,
+            endpoint="chat/reply",
+        )
+        asking: asyncio.Task[Answer] | None = None
+
+        def stop() -> None:
+            if asking is not None:
+                asking.cancel()
+
+        out = make(already, stop)
+        flushing = asyncio.ensure_future(out.run())
+        try:
+            asking = asyncio.ensure_future(self._door.ask(self._key, question, told=out.tell))
+            answer = await asking
+        except asyncio.CancelledError:
+            if out.diverged:
+                await self._end(node, "failed", error={"code": "assistant_interrupted"})
+                raise Diverged from None
+            if out.ended:
+                return None, node
+            raise
+        except BaseException:
+            await self._end(node, "failed", error={"code": "provider_error"})
+            raise
+        finally:
+            if asking is not None and not asking.done():
+                asking.cancel()
+            out.finish()
+            await flushing
+        if out.diverged or out.owes:
+            raise Diverged
+        node.output_preview, node.output_hash = preview(answer.text), digest_of(answer.text)
+        node.usage = dict(answer.usage or {}) or None
+        for name, count in (answer.usage or {}).items():
+            if isinstance(count, int):
+                self._usage[name] = self._usage.get(name, 0) + count
+        await self._end(node, "succeeded")
+        await self._denied(answer.decisions, node)
+        return answer, node
+
+    async def _denied(self, decisions: Sequence[DecisionRecord], node: Node) -> None:
+        """Calls that a policy kept from the model, so that people can ask why."""
+        for one in decisions:
+            if Verdict(one.verdict).allowed or len(self._trail.nodes) >= _MOST_NODES:
+                continue
+            denied = self._begin("tool", one.tool, one.args or {}, [node.id])
+            denied.error = {
+                "code": "policy_denied",
+                "decision_id": one.id,
+                "verdict": one.verdict,
+                "rule": one.rule,
+                "line": one.rule_line,
+            }
+            await self._end(denied, "denied")
+
+    async def _called(self, answer: Answer, node: Node) -> Round:
+        """Runs the calls of an answer; afterwards the round is in the journal."""
+        unique: dict[tuple[str, str], Called] = {}
+        for call in answer.calls:
+            unique.setdefault((call.name, call.arguments), call)
+        made = await asyncio.gather(
+            *(self._tool(call, node, answer.decisions) for call in unique.values())
+        )
+        texts = dict(zip(unique, made, strict=True))
+        done = Round(
+            text=answer.text,
+            calls=[
+                {"id": call.id, "name": call.name, "arguments": call.arguments}
+                for call in answer.calls
+            ],
+            results={call.id: texts[call.name, call.arguments][0] for call in answer.calls},
+        )
+        reducer = self._begin(
+            "reducer", "results", list(done.results.values()), [one[1] for one in made]
+        )
+        self._journal.rounds.append(done)
+        await self._end(reducer, "succeeded")
+        return done
+
+    async def _tool(
+        self, call: Called, node: Node, decisions: Sequence[DecisionRecord]
+    ) -> tuple[str, str]:
+        """What a call gave, and the id of its node."""
+        async with self._slots:
+            tool = self._begin("tool", call.name, call.arguments, [node.id])
+            await self._tell(tool)
+            text, failed = await self._toolbox.run_allowed(call.name, call.arguments)
+            tool.output_preview, tool.output_hash = preview(text), digest_of(text)
+            if failed:
+                tool.error = {"code": "tool_failed", "message": preview(text)[:300]}
+            decision = next((one for one in decisions if one.call_id == call.id), None)
+            if decision is not None:
+                tool.provenance = [{"decision_id": decision.id, "verdict": decision.verdict}]
+            await self._end(tool, "failed" if failed else "succeeded")
+            return text, tool.id
+
+    # --- the trail ---------------------------------------------------------------------
+
+    def _begin(self, kind: NodeKind, name: str, given: object, after: list[str]) -> Node:
+        node = self._trail.begin(kind, name, given, after, at=instant(self._spine.now()))
+        node.status = "running"
+        self._began[node.id] = time.monotonic()
+        return node
+
+    async def _end(
+        self, node: Node, status: NodeStatus, *, error: dict[str, Any] | None = None
+    ) -> None:
+        node.status = status
+        node.error = error or node.error
+        node.finished_at = instant(self._spine.now())
+        node.duration_ms = round((time.monotonic() - self._began[node.id]) * 1000, 3)
+        await self._tell(node)
+
+    async def _tell(self, node: Node) -> None:
+        """Stores the trail and tells readers that ask for it."""
+        message = self._gathered.message
+        async with self._spine.database.transaction() as connection:
+            await ReplyRepository(connection).save(message.id, self._journal, self._trail)
+            await self._spine.log.append(
+                connection,
+                conversation_stream(message.conversation_id),
+                [node_changed(message, msgspec.to_builtins(node))],
+            )
+
+    def _used(self, answer: Answer) -> dict[str, int] | None:
+        return dict(self._usage) if answer.usage is not None else None
+
+
+def _said(done: Round) -> list[Mapping[str, Any]]:
+    """A finished round in the words of Chat Completions."""
+    calls = [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["name"], "arguments": call["arguments"]},
+        }
+        for call in done.calls
+    ]
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": done.results[call["id"]]}
+        for call in done.calls
+    ]
+    return [{"role": "assistant", "content": done.text or None, "tool_calls": calls}, *results]
+
+
+def _finish(reason: str) -> str:
+    return reason if reason in {"stop", "length", "content_filter"} else "stop"

@@ -1,0 +1,325 @@
+"""Takes replies on, makes them, and brings them to an end whatever happens.
+
+A reply is one piece of durable work. Its text is written as it comes; every finished round, with
+the results of its tools, is in its journal before the next one begins. So a process that died
+in the middle is gone on with: finished rounds are not asked again, finished tool calls are not
+made again, and the round that was cut off is asked again without a word being said twice.
+
+Source: conversations.md sections 11.6, 12 and 14.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from interlock.conversations.attachments.service import Attachments
+from interlock.conversations.model import Agent
+from interlock.conversations.ports import CancelOutcome, Trigger
+from interlock.conversations.replies.context import gather
+from interlock.conversations.replies.emitting import Emitter
+from interlock.conversations.replies.model import Asked, Journal, Trail
+from interlock.conversations.replies.repository import ReplyRepository
+from interlock.conversations.replies.rounds import Diverged, Rounds
+from interlock.conversations.replying import Ending, ReplyWriter
+from interlock.conversations.spine import Spine, Work
+from interlock.gateway.door import Door
+from interlock.gateway.toolbox import Toolbox
+from interlock.identity.model import KeyInfo
+from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.storage.engine import after_commit
+
+__all__ = ["QUEUE", "WORKFLOW", "AgentReplies", "ReplySettings"]
+
+_log = logging.getLogger("interlock.chat")
+QUEUE: Final = "replies"
+WORKFLOW: Final = "chat.reply"
+_ENQUEUE_TRIES: Final = 5
+
+Enqueue = Callable[[str], Awaitable[None]]
+"""Hands the id of a reply over to durable work; the same id again is nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplySettings:
+    """How replies are made."""
+
+    timeout_s: float
+    flush_s: float
+    context_limit: int
+    default_model: Callable[[], str]
+    on_restart: Literal["resume", "retry", "fail"]
+
+
+@dataclass(slots=True)
+class _Running:
+    """A reply that this process makes now."""
+
+    task: "asyncio.Task[None]"
+    cancelled: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class AgentReplies:
+    """The `Replies` of conversations."""
+
+    def __init__(
+        self,
+        spine: Spine,
+        writer: ReplyWriter,
+        attachments: Attachments,
+        door: Door,
+        toolbox: Toolbox,
+        *,
+        settings: ReplySettings,
+        enqueue: Enqueue,
+    ) -> None:
+        self._spine = spine
+        self._writer = writer
+        self._attachments = attachments
+        self._door = door
+        self._toolbox = toolbox
+        self._settings = settings
+        self._enqueue = enqueue
+        self._running: dict[str, _Running] = {}
+        self._handing: set[asyncio.Task[None]] = set()
+
+    # --- taking on ---------------------------------------------------------------------
+
+    async def accept(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
+        """See `Replies`."""
+        ids = []
+        for agent in trigger.agents:
+            asked = self._asked(trigger, agent)
+            message = await self._writer.queue(connection, trigger, agent, model=asked.model)
+            await ReplyRepository(connection).add(message.id, asked, now=self._spine.now())
+            await Work(connection).messages.change(message, {"has_reasoning": True})
+            ids.append(message.id)
+        if ids:
+            after_commit(connection, lambda: self._hand_over(ids))
+        return ids
+
+    async def regenerate(self, connection: AsyncConnection, trigger: Trigger) -> list[str]:
+        """See `Replies`."""
+        return await self.accept(connection, trigger)
+
+    async def trail(self, connection: AsyncConnection, message_id: str) -> Mapping[str, Any] | None:
+        """See `Replies`."""
+        found = await ReplyRepository(connection).find(message_id)
+        return None if found is None else found[2].told()
+
+    async def cancel(self, message_id: str) -> CancelOutcome:
+        """See `Replies`."""
+        running = self._running.get(message_id)
+        ending = Ending(status="cancelled", finish_reason="cancelled")
+        if running is None:
+            return "cancelled" if await self._writer.end(message_id, ending) else "completed"
+        running.cancelled = True
+        running.task.cancel()
+        await running.over.wait()
+        async with self._spine.database.read() as connection:
+            message = await Work(connection).messages.find(message_id)
+        if message is None or message.status == "cancelled":
+            return "cancelled"
+        return "timed_out" if message.status == "timeout" else "completed"
+
+    async def resume(self) -> None:
+        """Hands over what a stopped server left behind; with `fail`, ends it instead."""
+        async with self._spine.database.read() as connection:
+            left = await ReplyRepository(connection).unfinished()
+        for message_id, status in left:
+            again = status == "queued" or self._settings.on_restart == "resume"
+            if self._settings.on_restart == "fail" or not again:
+                await self._writer.end(message_id, _INTERRUPTED)
+            else:
+                await self._enqueue(message_id)
+
+    def _asked(self, trigger: Trigger, agent: Agent) -> Asked:
+        ctx, ask, conversation = trigger.ctx, trigger.ask, trigger.conversation
+        model = ask.model or agent.model or conversation.model or self._settings.default_model()
+        options = {
+            "temperature": ask.temperature,
+            "max_tokens": ask.max_tokens,
+            "stop": list(ask.stop) or None,
+        }
+        retrieval, reasoning = ask.retrieval, ask.reasoning
+        tools = list(ask.tools) if isinstance(ask.tools, tuple) else None
+        return Asked(
+            user_id=ctx.user_id or "",
+            account_id=ctx.account_id,
+            email=ctx.email,
+            groups=sorted(ctx.groups),
+            role=ctx.account_role,
+            agent_id=agent.id,
+            model=model,
+            system=ask.system,
+            tools=[] if ask.tools == "none" else tools,
+            search=trigger.message.content[:500] if retrieval.get("enabled") else None,
+            top_k=_bounded(retrieval.get("top_k"), default=5, most=20),
+            mode="off" if reasoning.get("mode") == "off" else "auto",
+            max_steps=_bounded(reasoning.get("max_steps"), default=6, most=6),
+            options={name: value for name, value in options.items() if value is not None},
+        )
+
+    def _hand_over(self, ids: list[str]) -> None:
+        """After the commit; what cannot be handed over now is found again by `resume`."""
+
+        async def hand() -> None:
+            for message_id in ids:
+                await self._handed(message_id)
+
+        task = asyncio.get_running_loop().create_task(hand())
+        self._handing.add(task)
+        task.add_done_callback(self._handing.discard)
+
+    async def _handed(self, message_id: str) -> None:
+        for attempt in range(_ENQUEUE_TRIES):
+            try:
+                await self._enqueue(message_id)
+            except InterlockError as error:
+                _log.warning("a reply could not be handed over: %s", error.message)
+                await asyncio.sleep(0.2 * 2**attempt)
+            else:
+                return
+        await self._writer.end(message_id, _failed("unavailable", "The work could not begin."))
+
+    async def close(self) -> None:
+        """Waits until what was accepted has been handed over."""
+        await asyncio.gather(*self._handing, return_exceptions=True)
+
+    # --- making ------------------------------------------------------------------------
+
+    async def make(self, message_id: str) -> None:
+        """Makes a reply, from wherever it is; one that has ended: nothing."""
+        async with self._spine.database.read() as connection:
+            found = await ReplyRepository(connection).find(message_id)
+            message = await Work(connection).messages.find(message_id)
+        if found is None or message is None or not message.unfinished:
+            return
+        asked, journal, trail = found
+        task = asyncio.ensure_future(self._made(message_id, asked, journal, trail))
+        running = self._running[message_id] = _Running(task)
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not running.cancelled:
+                task.cancel()
+                raise  # the server stops: somebody goes on with it later
+            ending = Ending(status="cancelled", finish_reason="cancelled")
+            await self._writer.end(message_id, ending)
+        finally:
+            self._running.pop(message_id, None)
+            running.over.set()
+
+    async def _made(self, message_id: str, asked: Asked, journal: Journal, trail: Trail) -> None:
+        try:
+            async with asyncio.timeout(self._settings.timeout_s):
+                ending = await self._ending(message_id, asked, journal, trail)
+        except TimeoutError:
+            text = "The reply took too long."
+            ending = Ending(
+                status="timeout", finish_reason="timeout", error=("assistant_timeout", text)
+            )
+        except Diverged:
+            ending = _INTERRUPTED
+        except InterlockError as error:
+            ending = await self._told_failure(message_id, error)
+        except Exception:
+            _log.exception("a reply failed")
+            ending = _failed("assistant_stream_error", "The reply could not be made.")
+        if ending is not None:
+            await self._writer.end(message_id, ending)
+
+    async def _ending(
+        self, message_id: str, asked: Asked, journal: Journal, trail: Trail
+    ) -> Ending | None:
+        """Makes the reply to its end; None: somebody else has ended it."""
+        key = _key_of(asked)
+        gathered = await gather(
+            self._spine,
+            self._attachments,
+            self._door,
+            key,
+            asked,
+            message_id,
+            context_limit=self._settings.context_limit,
+        )
+        if gathered is None:
+            return None
+        rounds = Rounds(
+            spine=self._spine,
+            door=self._door,
+            toolbox=self._toolbox,
+            key=key,
+            asked=asked,
+            gathered=gathered,
+            journal=journal,
+            trail=trail,
+        )
+
+        def emitter(already: str, stopped: Callable[[], None]) -> Emitter:
+            return Emitter(
+                self._writer,
+                message_id,
+                already=already,
+                flush_s=self._settings.flush_s,
+                stopped=stopped,
+            )
+
+        return await rounds.run(emitter)
+
+    async def _told_failure(self, message_id: str, error: InterlockError) -> Ending:
+        """A failure in words a reader can use; no key and no prompt is in it."""
+        async with self._spine.database.read() as connection:
+            message = await Work(connection).messages.find(message_id)
+        begun = message is not None and bool(message.content)
+        code, text = _reason(error, begun=begun)
+        if not begun:
+            await self._writer.write(message_id, [text])
+        return _failed(code, text)
+
+
+def _key_of(asked: Asked) -> KeyInfo:
+    """The person who asked, as the gateway knows callers."""
+    return KeyInfo(
+        id=asked.user_id,
+        account_id=asked.account_id,
+        user_id=asked.user_id,
+        user_email=asked.email,
+        label="chat",
+        groups=frozenset(asked.groups),
+        roles=frozenset({asked.role} if asked.role else ()),
+        surface="chat",
+    )
+
+
+def _reason(error: InterlockError, *, begun: bool) -> tuple[str, str]:
+    match error.error_kind:
+        case ErrorKind.RATE_LIMITED:
+            return "rate_limited", "Too many requests at the moment."
+        case ErrorKind.QUOTA:
+            return "rate_limited", "The budget for models is spent."
+        case ErrorKind.FORBIDDEN:
+            return "policy_denied", "A policy does not allow this."
+        case ErrorKind.NOT_FOUND | ErrorKind.INVALID | ErrorKind.UNPROCESSABLE:
+            return "provider_error", "The model does not take this request."
+        case ErrorKind.UNAVAILABLE | ErrorKind.UPSTREAM | ErrorKind.UPSTREAM_TIMEOUT if not begun:
+            return "provider_unavailable", "The model provider is not available."
+        case _:
+            return "assistant_stream_error", "The reply broke off."
+
+
+def _failed(code: str, text: str) -> Ending:
+    return Ending(status="error", finish_reason="error", error=(code, text))
+
+
+_INTERRUPTED: Final = _failed("assistant_interrupted", "The reply was interrupted.")
+
+
+def _bounded(value: object, *, default: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        return default
+    return min(value, most)
