@@ -548,7 +548,8 @@ def _metrics() -> str:
 
 def _errors() -> str:
     classes = sorted(
-        (kind for kind in _subclasses(InterlockError)), key=lambda one: (one.code, one.__name__)
+        (kind for kind in _subclasses(InterlockError)),
+        key=lambda one: (one.code, one.__name__, one.__module__),
     )
     lines = [
         "# Errors",

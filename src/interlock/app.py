@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from interlock import __version__
 from interlock.app_console import services_of
+from interlock.app_limits import LimitParts, build_limits
 from interlock.app_people import Front, PeopleParts, build_people
 from interlock.app_settings import AppSettings
 from interlock.app_signin import CookieSignIn
@@ -96,6 +97,7 @@ __all__ = [
 _log = logging.getLogger("interlock.app")
 _TICK_S = 5.0
 _PURGE_S = 600.0
+_MEASURE_S = 15.0
 _HEALTH_S = 3.0
 _REPLIES_S = 1.0
 """How long replies may go on when the server stops; they are gone on with at the next start."""
@@ -122,6 +124,7 @@ class Application:
     door: Door
     toolbox: Toolbox
     tools: ToolRunner
+    limits: LimitParts
     people: PeopleParts
     front: Front
     """What the port serves besides the hot routes."""
@@ -140,12 +143,15 @@ class Application:
         self.store.recorder.start()
         try:
             await self.policies.load()
+            await self.limits.first_start()
             await self.people.start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.store.keys.run()),
                     group.create_task(self.policies.run()),
                     group.create_task(self.request_texts.run()),
+                    group.create_task(self.limits.routes.run()),
+                    group.create_task(self._measuring()),
                     group.create_task(self.people.run()),
                     group.create_task(self._housekeeping()),
                 ]
@@ -159,12 +165,22 @@ class Application:
             self.guards.close()
             self.dual.close()
             self.tools.close()
+            await self.limits.close()
             await self.store.close()
             self.tracer.close()
 
     async def health(self) -> Mapping[str, str]:
         """One entry per thing a load balancer should know about."""
         return await _health(self.store)
+
+    async def _measuring(self) -> None:
+        """Counts what is told as it is now, and not as it changes."""
+        while True:
+            try:
+                await self.store.logins.measure()
+            except InterlockError as exc:
+                _log.warning("sessions were not counted: %s", exc.message)
+            await asyncio.sleep(_MEASURE_S)
 
     async def _housekeeping(self) -> None:
         """Removes what was kept long enough, a little at a time."""
@@ -221,9 +237,9 @@ class _SpanTracer:
 def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     """Builds a server from settings; nothing is opened or started yet."""
     clock = clock or SystemClock()
-    store = open_store(settings, clock=clock)
-    database, recorder = store.database, store.recorder
     metrics = GatewayMetrics()
+    store = open_store(settings, clock=clock, metrics=metrics)
+    database, recorder = store.database, store.recorder
     traffic = TrafficCounter(metrics)
     upstreams = build_upstreams(
         settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
@@ -313,8 +329,16 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     tools = ToolRunner()
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
     toolbox = Toolbox(door, tools)
+    request_limits = build_limits(store, metrics, clock)
     people = build_people(
-        settings, store, clock, health=lambda: _health(store), door=door, toolbox=toolbox
+        settings,
+        store,
+        clock,
+        health=lambda: _health(store),
+        door=door,
+        toolbox=toolbox,
+        limits=request_limits,
+        models=lambda: upstreams.models(default_provider("chat", False)),
     )
     application = Application(
         store=store,
@@ -332,6 +356,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         door=door,
         toolbox=toolbox,
         tools=tools,
+        limits=request_limits,
         people=people,
         front=Front(asgi, people.chat),
     )

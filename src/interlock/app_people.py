@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock import __version__
+from interlock.app_limits import LimitParts
 from interlock.app_settings import AppSettings
 from interlock.app_store import Store
 from interlock.conversations.agents import ModelAgents
@@ -40,7 +41,9 @@ from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes.auth import auth_router
-from interlock.web.credentials import CookieWriter, Credentials
+from interlock.surfaces.chat.routes.limits import limits_router
+from interlock.surfaces.chat.routes.openai import OpenAiParts, openai_router
+from interlock.web.credentials import Credentials
 from interlock.web.sse import SseStreams
 
 __all__ = ["Front", "PeopleParts", "build_people"]
@@ -150,10 +153,15 @@ def build_people(
     clock: Clock,
     *,
     health: Callable[[], Awaitable[Mapping[str, str]]],
+    limits: LimitParts,
+    models: Callable[[], Sequence[str]],
     door: Door,
     toolbox: Toolbox,
 ) -> PeopleParts:
-    """Everything for people; nothing is opened or started."""
+    """Everything for people; nothing is opened or started.
+
+    `models` are the names of the models behind the door.
+    """
     server = settings.server
     credentials = Credentials(
         store.logins,
@@ -218,12 +226,21 @@ def build_people(
         clock=clock,
         chat=settings.chat,
         streams=settings.sse,
+        limit=limits.posting,
         blobs=DirectoryBlobs(settings.data / "blobs"),
     )
 
     async def missing() -> list[str]:
         return ["database"] if (await health()).get("store") != "ok" else []
 
+    more = [limits_router(limits.profiles, enabled=settings.rate_limits.admin_api_enabled)]
+    if settings.features.auth_v1:
+        more.append(auth_router(store.people, credentials))
+    if settings.api.openai_compat:
+        openai = OpenAiParts(
+            door=door, keys=credentials, models=models, owner="interlock", clock=clock
+        )
+        more.append(openai_router(openai))
     https = (server.public_base_url or "").startswith("https:")
     chat = build_chat(
         ChatParts(
@@ -232,10 +249,11 @@ def build_people(
             streams=streams,
             missing=missing,
             streaming=settings.features.sse_v1,
+            checked=limits.probes.checked,
         ),
         version=__version__,
-        more=[auth_router(store.people, credentials)] if settings.features.auth_v1 else [],
-        wrap=CookieWriter,
+        more=more,
+        wrap=lambda app: limits.around(app, credentials, store),
         hsts=settings.security.hsts.header(https=https),
     )
     return PeopleParts(

@@ -24,13 +24,14 @@ from interlock.gateway.shipped import SHIPPED
 from interlock.identity.keys import KeyCacheSettings
 from interlock.identity.login.settings import AuthSettings, SessionSettings
 from interlock.kernel.errors import ErrorKind, InterlockError
-from interlock.limits.settings import LimitSettings
+from interlock.limits.settings import LimitSettings, RateLimitSettings
 from interlock.providers.catalog import BUILT_IN, KINDS
 from interlock.providers.settings import ProviderSettings, UpstreamSettings
 from interlock.storage.settings import StoreSettings
 from interlock.telemetry.redaction import MASK, mask_members, mask_text
 from interlock.telemetry.settings import TelemetrySettings
 from interlock.web.settings import (
+    ApiSettings,
     CorsSettings,
     FeatureSettings,
     SecuritySettings,
@@ -121,6 +122,7 @@ class AppSettings(BaseModel):
     recorder: RecorderSettings = RecorderSettings()
     keys: KeyCacheSettings = KeyCacheSettings()
     limits: LimitSettings = LimitSettings()
+    rate_limits: RateLimitSettings = RateLimitSettings()
     events: EventSettings = EventSettings()
     chat: ChatSettings = ChatSettings()
     sse: StreamSettings = StreamSettings()
@@ -131,6 +133,7 @@ class AppSettings(BaseModel):
     session: SessionSettings = SessionSettings()
     auth: AuthSettings = AuthSettings()
     features: FeatureSettings = FeatureSettings()
+    api: ApiSettings = ApiSettings()
 
     @property
     def database_url(self) -> str:
@@ -174,6 +177,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "recorder": RecorderSettings,
     "keys": KeyCacheSettings,
     "limits": LimitSettings,
+    "rate_limits": RateLimitSettings,
     "events": EventSettings,
     "chat": ChatSettings,
     "sse": StreamSettings,
@@ -182,6 +186,7 @@ SECTIONS: Mapping[str, type[BaseModel]] = {
     "session": SessionSettings,
     "auth": AuthSettings,
     "features": FeatureSettings,
+    "api": ApiSettings,
 }
 """Tables of the settings file, besides those of the upstreams."""
 _UPSTREAM_KEYS = tuple(UpstreamSettings.model_fields)

@@ -7,6 +7,7 @@ names every `tables` module, so that the shared metadata is complete.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import redis.asyncio as redis
 from pydantic import SecretStr
 
 import interlock.conversations.tables as conversation_tables
@@ -35,7 +36,9 @@ from interlock.identity.audit import AuditLog
 from interlock.identity.bootstrap import Bootstrap, BootstrapResult
 from interlock.identity.callers import Callers
 from interlock.identity.keys import KeyService
+from interlock.identity.login.metrics import LoginMetrics
 from interlock.identity.login.service import LoginSessions
+from interlock.identity.login.shared_attempts import RedisAttempts
 from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.ops.backup import Backup
@@ -44,9 +47,19 @@ from interlock.storage.engine import Database
 from interlock.storage.migrate import SchemaStatus, check_schema, migrate
 from interlock.storage.schema import metadata
 from interlock.storage.secrets import SecretBox
+from interlock.telemetry.metrics import GatewayMetrics
 
-__all__ = ["Store", "backup_parts", "check_store", "migrate_store", "open_database", "open_store"]
+__all__ = [
+    "Store",
+    "backup_parts",
+    "check_store",
+    "migrate_store",
+    "open_database",
+    "open_store",
+    "redis_client",
+]
 
+_REDIS_S = 3.0
 _TABLES = (
     approval_tables,
     attachment_tables,
@@ -87,6 +100,8 @@ class Store:
     approvals: Approvals
     recorder: BatchRecorder
     """Not started; `recorder.start()` starts its thread."""
+    shared: redis.Redis | None = None
+    """What processes of one store count together."""
 
     async def first_start(self) -> BootstrapResult:
         """Makes what a server needs to be used; print what it returns, once."""
@@ -102,6 +117,8 @@ class Store:
         """Stops the recorder, writing or spooling what it holds, then closes the database."""
         await self.recorder.stop()
         await self.database.close()
+        if self.shared is not None:
+            await self.shared.aclose()
 
 
 def open_database(settings: AppSettings) -> Database:
@@ -144,8 +161,20 @@ def backup_parts(settings: AppSettings) -> Backup:
     )
 
 
-def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
+def redis_client(settings: AppSettings) -> redis.Redis | None:
+    """A client for counters all processes share; None: there is one process."""
+    url = _clear(settings.store.redis_url)
+    if url is None:
+        return None
+    return redis.Redis.from_url(url, socket_connect_timeout=_REDIS_S, socket_timeout=_REDIS_S)
+
+
+def open_store(
+    settings: AppSettings, *, clock: Clock | None = None, metrics: GatewayMetrics | None = None
+) -> Store:
     """Builds everything on a migrated store. Inside or outside an event loop.
+
+    `metrics` counts what happens to sessions.
 
     Raises:
         SecretKeyError: the master key cannot be used.
@@ -160,6 +189,13 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
     history = History(database)
     replays = Replays(database, history)
 
+    shared = redis_client(settings)
+    attempts = (
+        None
+        if shared is None
+        else RedisAttempts(shared, prefix=f"{settings.store.redis_prefix}:attempts:")
+    )
+
     def files() -> Sequence[PolicySource]:
         return FilePolicies(settings.gateway.policy_files).sources
 
@@ -171,7 +207,15 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         keys=keys,
         admin=admin,
         people=People(database, admin, audit, clock, keys=keys),
-        logins=LoginSessions(database, clock, settings=settings.session, auth=settings.auth),
+        logins=LoginSessions(
+            database,
+            clock,
+            settings=settings.session,
+            auth=settings.auth,
+            attempts=attempts,
+            attempts_per_minute=settings.rate_limits.auth_login_per_ip_per_min,
+            metrics=None if metrics is None else LoginMetrics(metrics.register),
+        ),
         callers=Callers(database),
         bootstrap=Bootstrap(database, secrets, admin, audit, keys=keys),
         history=history,
@@ -191,6 +235,7 @@ def open_store(settings: AppSettings, *, clock: Clock | None = None) -> Store:
         recorder=BatchRecorder(
             database, spool_dir=settings.data / "spool", settings=settings.recorder
         ),
+        shared=shared,
     )
 
 

@@ -150,8 +150,9 @@ class ChatClient:
         *,
         raw: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        stays: bool = False,
     ) -> Answer:
-        """One request and its whole answer."""
+        """One request and its whole answer; goes away after sending it unless it `stays`."""
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = dict(self.headers)
         if content:
@@ -166,6 +167,8 @@ class ChatClient:
         async def receive() -> Message:
             nonlocal given
             if given:
+                if stays:
+                    await asyncio.Event().wait()
                 return {"type": "http.disconnect"}
             given = True
             return {"type": "http.request", "body": content, "more_body": False}

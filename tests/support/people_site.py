@@ -15,6 +15,7 @@ from interlock.identity.audit import AuditLog
 from interlock.identity.callers import Callers
 from interlock.identity.keys import KeyService
 from interlock.identity.login import AuthSettings, LoginSessions, SessionSettings
+from interlock.identity.login.metrics import LoginMetrics
 from interlock.identity.people import People
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.storage.engine import Database
@@ -36,7 +37,13 @@ class PeopleSite:
     """One server in the test's own loop."""
 
     def __init__(
-        self, database: Database, *, session: dict[str, Any], auth: dict[str, Any], **web: Any
+        self,
+        database: Database,
+        *,
+        session: dict[str, Any],
+        auth: dict[str, Any],
+        metrics: LoginMetrics | None = None,
+        **web: Any,
     ) -> None:
         self.clock = FrozenClock(1_760_000_000.0)
         box = SecretBox("master-key-of-the-tests")
@@ -50,6 +57,7 @@ class PeopleSite:
             settings=SessionSettings(**session),
             auth=AuthSettings(**auth),
             attempts_per_minute=50,
+            metrics=metrics,
         )
         self.credentials = Credentials(self.sessions, Callers(database), self.keys, **web)
         app = FastAPI()

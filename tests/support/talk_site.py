@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from interlock.conversations.build import Talks, build_talks
 from interlock.conversations.model import Agent, Person
-from interlock.conversations.ports import CancelOutcome, Directory, Trigger
+from interlock.conversations.ports import CancelOutcome, Directory, PostingLimit, Replies, Trigger
 from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.log import EventLog
@@ -150,7 +150,13 @@ class TalkSite:
     """Everything about conversations, wired for a test."""
 
     def __init__(
-        self, database: Database, directory: Directory | None = None, **streams: Any
+        self,
+        database: Database,
+        directory: Directory | None = None,
+        *,
+        limit: PostingLimit | None = None,
+        replies: Replies | None = None,
+        **streams: Any,
     ) -> None:
         self.clock = FrozenClock()
         self.database = database
@@ -162,10 +168,11 @@ class TalkSite:
             log=self.log,
             directory=self.directory,
             agents=MadeUpAgents(),
-            replies=self.replies,
+            replies=replies or self.replies,
             clock=self.clock,
             chat=ChatSettings(),
             streams=StreamSettings(**streams),
+            limit=limit,
             blobs=DirectoryBlobs(Path(tempfile.gettempdir()) / f"talk-site-{new_uuid()}"),
         )
         self.replies.writer = self.talks.writer

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from interlock.conversations.attachments.service import Attachments
+from interlock.conversations.broughtalong import BroughtAlong
 from interlock.conversations.editing import Editing
 from interlock.conversations.membership import Membership
 from interlock.conversations.ports import Agents, Directory, NoReplies, PostingLimit, Replies
@@ -40,6 +41,8 @@ class Talks:
     attendance: Attendance
     attachments: Attachments
     streams: Streams
+    brought: Posting
+    """Posts messages whose answer the caller writes with `writer`."""
     writer: ReplyWriter
     """For whoever makes the replies of agents."""
     replies: Replies
@@ -80,18 +83,24 @@ def build_talks(
     if make_replies is not None:
         replies = make_replies(spine, writer, attachments)
     replies = replies or NoReplies()
+    limit, repeats = limit or MemoryPostingLimit(clock), repeats or StoredRepeats()
+
+    def posting(made_by: Replies) -> Posting:
+        return Posting(
+            spine,
+            conversations,
+            replies=made_by,
+            limit=limit,
+            repeats=repeats,
+            max_agents=chat.max_agents_per_message,
+            attachments=attachments,
+        )
+
     return Talks(
         conversations=conversations,
         membership=Membership(spine),
-        posting=Posting(
-            spine,
-            conversations,
-            replies=replies,
-            limit=limit or MemoryPostingLimit(clock),
-            repeats=repeats or StoredRepeats(),
-            max_agents=chat.max_agents_per_message,
-            attachments=attachments,
-        ),
+        posting=posting(replies),
+        brought=posting(BroughtAlong(writer)),
         editing=Editing(spine, replies),
         reading=Reading(spine, replies),
         attendance=Attendance(spine),

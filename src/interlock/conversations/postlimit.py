@@ -1,6 +1,7 @@
 """How fast one person may post in one conversation: 5 a second, 10 at once.
 
-Counts in this process; a server of several counts elsewhere. Source: conversations.md, 15.5.
+`MemoryPostingLimit` counts in this process with fixed numbers; `ProfilePostingLimit` wherever
+limits are counted, with the numbers of its profile. Source: conversations.md, 15.5.
 """
 
 from collections import OrderedDict
@@ -8,8 +9,9 @@ from collections import OrderedDict
 from interlock.conversations.errors import PostingTooFastError
 from interlock.kernel.clock import Clock
 from interlock.limits.bucket import Bucket
+from interlock.limits.routes import RouteLimits
 
-__all__ = ["MemoryPostingLimit"]
+__all__ = ["MemoryPostingLimit", "ProfilePostingLimit"]
 
 _PER_SECOND, _BURST = 5.0, 10.0
 _KEPT = 20_000
@@ -38,3 +40,14 @@ class MemoryPostingLimit:
         wait_s = bucket.take(1.0, now=now)
         if wait_s > 0:
             raise PostingTooFastError(wait_s)
+
+
+class ProfilePostingLimit:
+    """The limit of the built-in profile `conversation.post`, as administrators set it."""
+
+    def __init__(self, limits: RouteLimits) -> None:
+        self._limits = limits
+
+    async def admit(self, user_id: str, conversation_id: str) -> None:
+        """Counts one message. Raises TooManyRequestsError."""
+        await self._limits.post(user_id, conversation_id)

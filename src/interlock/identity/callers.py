@@ -7,7 +7,7 @@ from interlock.identity.model import KeyInfo
 from interlock.identity.repository import IdentityRepository
 from interlock.storage.engine import Database
 
-__all__ = ["Callers"]
+__all__ = ["Callers", "key_of"]
 
 
 class Callers:
@@ -86,3 +86,23 @@ class Callers:
             request_id=request_id,
             trace_id=trace_id,
         )
+
+
+def key_of(context: Context) -> KeyInfo:
+    """Who makes model and tool calls for a person who is signed in: the rights of that person.
+
+    The gateway knows callers as keys; this one is stored nowhere and opens nothing.
+    """
+    roles = {"server_admin"} if context.is_admin else set()
+    if context.account_role is not None:
+        roles.add(context.account_role)
+    return KeyInfo(
+        id=context.user_id or context.credential_id,
+        account_id=context.account_id,
+        user_id=context.user_id or "",
+        user_email=context.email,
+        label=context.surface,
+        groups=context.groups,
+        roles=frozenset(roles),
+        surface="chat",
+    )

@@ -1,8 +1,11 @@
 """What a caller over a limit is told."""
 
+from dataclasses import dataclass
+from math import ceil
 from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.limits.algorithms import Verdict
 
 __all__ = [
     "AssignmentNotFoundError",
@@ -13,8 +16,17 @@ __all__ = [
     "ProfileNotFoundError",
     "QuotaExceededError",
     "RateLimitedError",
+    "Ruled",
     "TooManyRequestsError",
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruled:
+    """What became of one request."""
+
+    profile: str
+    verdict: Verdict
 
 
 class RateLimitedError(InterlockError):
@@ -49,13 +61,15 @@ class TooManyRequestsError(InterlockError):
     kind: ClassVar[ErrorKind] = ErrorKind.RATE_LIMITED
     code: ClassVar[str] = "rate_limit_exceeded"
 
-    def __init__(self, retry_after_s: float) -> None:
-        seconds = max(1, -(-int(retry_after_s * 1000) // 1000))
+    def __init__(self, ruled: Ruled) -> None:
+        seconds = max(1, ceil(ruled.verdict.retry_after_s))
         super().__init__(
             f"too many requests; retry in {seconds} s",
             retry_after_s=seconds,
             details={"retry_after_seconds": seconds},
         )
+        self.ruled = ruled
+        """Which limit refused, and what is left of it."""
 
 
 class InvalidProfileError(InterlockError):

@@ -28,7 +28,7 @@ def clean_method(method: str) -> str:
 def clean_path(path: str) -> str:
     """The pattern as it is kept, with a leading slash. Raises InvalidAssignmentError."""
     text = path.strip()
-    if not text or len(text) > 500 or any(one.isspace() or ord(one) < 32 for one in text):
+    if not text or len(text) > 500 or any(one.isspace() or not one.isprintable() for one in text):
         raise InvalidAssignmentError(
             "path must not be empty, longer than 500 characters, or contain white space",
             field="path",

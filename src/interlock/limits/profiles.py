@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.identity.audit import AuditLog
 from interlock.identity.model import Actor
+from interlock.identity.naming import is_storable
 from interlock.identity.repository import IdentityRepository
 from interlock.kernel.clock import Clock
 from interlock.kernel.ids import new_uuid
@@ -27,10 +28,12 @@ from interlock.limits.model import POSTING, Assignment, Profile, limit_of
 from interlock.limits.repository import LimitRepository
 from interlock.storage.engine import Database
 
-__all__ = ["LimitProfiles"]
+__all__ = ["KEEP", "LimitProfiles"]
 
 _NAME_CHARS: Final = 200
-_KEEP: Final = object()
+_DESCRIPTION_CHARS: Final = 2000
+KEEP: Final = object()
+"""The description stays as it is."""
 _POSTING_PARAMS: Final = {"requests_per_second": 5, "burst": 10}
 _LOCK: Final = "limit profiles"
 
@@ -100,7 +103,7 @@ class LimitProfiles:
             name=name,
             algorithm=kind,
             params=dict(params),
-            description=description or None,
+            description=_description(description),
             created_at=now,
             updated_at=now,
         )
@@ -122,7 +125,7 @@ class LimitProfiles:
         name: str | None = None,
         algorithm: str | None = None,
         params: Mapping[str, Any] | None = None,
-        description: object = _KEEP,
+        description: object = KEEP,
     ) -> Profile:
         """Changes what is given; `description` None or empty clears it.
 
@@ -144,8 +147,8 @@ class LimitProfiles:
                 params=given,
                 updated_at=self._now(),
             )
-            if description is not _KEEP:
-                new = replace(new, description=str(description) if description else None)
+            if description is not KEEP:
+                new = replace(new, description=_description(str(description or "")))
             if new.name != old.name:
                 if old.built_in:
                     raise ProfileInUseError(old.name, built_in=True)
@@ -241,9 +244,18 @@ class LimitProfiles:
 
 def _name(name: str) -> str:
     cleaned = name.strip()
-    if not cleaned or len(cleaned) > _NAME_CHARS:
-        raise InvalidProfileError("name must have 1 to 200 characters", field="name")
+    if not cleaned or len(cleaned) > _NAME_CHARS or not cleaned.isprintable():
+        # It is told in a header and in metrics.
+        raise InvalidProfileError("name must have 1 to 200 printable characters", field="name")
     return cleaned
+
+
+def _description(text: str | None) -> str | None:
+    if text and (len(text) > _DESCRIPTION_CHARS or not is_storable(text)):
+        raise InvalidProfileError(
+            "description must have at most 2000 characters and no NUL", field="description"
+        )
+    return text or None
 
 
 def _algorithm(algorithm: str, params: Mapping[str, Any]) -> Algorithm:

@@ -14,9 +14,11 @@ from typing import Final
 
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
-from interlock.limits.algorithms import Limit, Verdict
+from interlock.limits.algorithms import Limit
 from interlock.limits.counters import Counters
+from interlock.limits.errors import Ruled, TooManyRequestsError
 from interlock.limits.matching import Matcher
+from interlock.limits.metrics import LimitMetrics
 from interlock.limits.model import POSTING, Profile, Scope, limit_of, scope_of
 from interlock.limits.repository import LimitRepository
 from interlock.storage.engine import Database
@@ -26,6 +28,7 @@ __all__ = ["Asker", "RouteLimits", "RouteSettings", "Ruled"]
 _log = logging.getLogger("interlock.limits")
 _REFRESH_S: Final = 5.0
 _ADMIN: Final = "/api/admin/limits/"
+_LIMITED: Final = ("/api/", "/v1/")
 _ADMIN_FLOOR: Final = Limit(algorithm="gcra", amount=10, period_s=1.0)
 _POSTING: Final = Limit(algorithm="gcra", amount=10, period_s=0.2)
 
@@ -51,14 +54,6 @@ class Asker:
     conversation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruled:
-    """What became of one request."""
-
-    profile: str
-    verdict: Verdict
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     matcher: Matcher
@@ -70,8 +65,14 @@ class RouteLimits:
     """Decides requests; `run` keeps it up to date."""
 
     def __init__(
-        self, database: Database, counters: Counters, clock: Clock, settings: RouteSettings
+        self,
+        database: Database,
+        counters: Counters,
+        clock: Clock,
+        settings: RouteSettings,
+        metrics: LimitMetrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._database = database
         self._counters = counters
         self._clock = clock
@@ -106,7 +107,9 @@ class RouteLimits:
                     _log.warning("limit profiles were not read: %s", exc.message)
 
     async def check(self, method: str, path: str, asker: Asker) -> Ruled | None:
-        """Counts a request; None when requests are not limited.
+        """Counts a request; None when it is not limited.
+
+        Outside of the APIs only what is assigned is limited.
 
         Raises:
             StoreUnavailable, CountersUnavailable: nobody can say.
@@ -120,26 +123,41 @@ class RouteLimits:
             place, name = found.id, profile.name
         elif (method, path) == ("POST", "/api/auth/login"):
             limit, scope, place, name = self._login, "ip", "auth_login", "auth_login"
-        else:
+        elif path.startswith(_LIMITED):
             limit, scope, place, name = self._default, "user_or_ip", "default", "default"
-        bucket = f"{place}\0{_bucket_of(scope, asker)}"
+        else:
+            return None
+        bucket = f"{place}\0{_terms(limit)}\0{_bucket_of(scope, asker)}"
         verdict = await self._counters.take(bucket, limit)
         if not verdict.allowed and path.startswith(_ADMIN):
             # Nobody may lock himself out of the place where limits are mended.
             floor = await self._counters.take(f"admin\0{asker.user_id}", _ADMIN_FLOOR)
             if floor.allowed:
                 verdict = floor
-        return Ruled(profile=name, verdict=verdict)
+        return self._told(Ruled(profile=name, verdict=verdict))
 
-    async def post(self, user_id: str, conversation_id: str) -> Ruled | None:
-        """Counts a message a person posts (15.5)."""
+    async def post(self, user_id: str, conversation_id: str) -> None:
+        """Counts a message a person posts (15.5).
+
+        Raises:
+            TooManyRequestsError: too many of this person in this conversation.
+            StoreUnavailable, CountersUnavailable: nobody can say.
+        """
         if not self._settings.enabled:
-            return None
+            return
         known = self._known or await self._read()
         profile = known.by_name.get(POSTING)
         limit = _POSTING if profile is None else known.profiles[profile.id][1]
-        verdict = await self._counters.take(f"{POSTING}\0{user_id}\0{conversation_id}", limit)
-        return Ruled(profile=POSTING, verdict=verdict)
+        bucket = f"{POSTING}\0{_terms(limit)}\0{user_id}\0{conversation_id}"
+        verdict = await self._counters.take(bucket, limit)
+        ruled = self._told(Ruled(profile=POSTING, verdict=verdict))
+        if not verdict.allowed:
+            raise TooManyRequestsError(ruled)
+
+    def _told(self, ruled: Ruled) -> Ruled:
+        if self._metrics is not None:
+            self._metrics.ruled(ruled)
+        return ruled
 
     async def _read(self) -> _Known:
         changes = self._changes
@@ -155,9 +173,16 @@ class RouteLimits:
             },
             by_name={one.name: one for one in profiles},
         )
+        if self._metrics is not None:
+            self._metrics.known(profiles=len(profiles), assignments=len(assignments))
         if changes == self._changes:  # else it may be what was before the change
             self._known = known
         return known
+
+
+def _terms(limit: Limit) -> str:
+    """Part of a bucket's name: under a changed limit everybody begins anew."""
+    return f"{limit.algorithm} {limit.amount!r} {limit.period_s!r}"
 
 
 def _bucket_of(scope: Scope, asker: Asker) -> str:

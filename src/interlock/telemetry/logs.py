@@ -26,7 +26,16 @@ _LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
-_NOISY = ("alembic", "asyncio", "httpx", "sqlalchemy.engine", "sqlalchemy.pool", "uvicorn.access")
+_NOISY = (
+    "aiosqlite",
+    "alembic",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "sqlalchemy.engine",
+    "sqlalchemy.pool",
+    "uvicorn.access",
+)
 
 
 def configure_logs(settings: TelemetrySettings, *, stream: TextIO | None = None) -> None:

@@ -19,12 +19,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from interlock.identity.callers import Callers
+from interlock.identity.callers import Callers, key_of
 from interlock.identity.context import Context, Surface
 from interlock.identity.keys import KeyService
 from interlock.identity.login.errors import SuspiciousSessionError
 from interlock.identity.login.model import Issued, LoginSession, Origin, Resolved
 from interlock.identity.login.service import LoginSessions
+from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.web.settings import SecuritySettings
 
@@ -151,6 +152,25 @@ class Credentials:
         resolved = await self.resolved(request, slide=slide)
         return await self._callers.of_session(resolved, surface, account_id=account_id, **ids)
 
+    async def key(self, request: Request, context: Context) -> KeyInfo:
+        """With whose rights a request calls models: its key, or a stand-in for the person.
+
+        A key keeps what it is bound to: its policies, limits and credentials.
+
+        Raises:
+            BadBearerError: the key was revoked a moment ago.
+        """
+        bearer = self.bearer(request)
+        if bearer is None:
+            return key_of(context)
+        try:
+            found = await self._keys.lookup(bearer)
+        except InterlockError as error:
+            if error.error_kind is not ErrorKind.UNAUTHENTICATED:
+                raise
+            raise BadBearerError from None
+        return dataclasses.replace(found, surface="chat")
+
     async def resolved(self, request: Request, *, slide: bool = True) -> Resolved:
         """The login session of the cookie; rotates a flagged one. Raises as `context`."""
         token = self.token(request)
@@ -166,7 +186,7 @@ class Credentials:
         if found.flagged:
             # Only a request that may change something is allowed to bring the rotation about.
             self.guard_cookie(request, found)
-            issued = await self.sessions.refresh(token, origin)
+            issued = await self.sessions.refresh(token, origin, reason="flagged")
             self.hand_out(request, issued)
             return dataclasses.replace(found, session=issued.session)
         elif found.resend:

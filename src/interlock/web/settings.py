@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 __all__ = [
+    "ApiSettings",
     "CookieSettings",
     "CorsSettings",
     "CsrfSettings",
@@ -108,6 +109,15 @@ class FeatureSettings(BaseModel):
     auth_v1: bool = True
     sse_v1: bool = True
     well_known: bool = False
+
+
+class ApiSettings(BaseModel):
+    """Further APIs of the chat server."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    openai_compat: bool = True
+    """Whether the OpenAI-style endpoints at `/v1` and `/api/v1` are there."""
 
 
 def check_base_url(value: str | None) -> str | None:

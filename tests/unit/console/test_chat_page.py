@@ -143,7 +143,7 @@ async def test_an_empty_message_keeps_the_page_and_says_why(gateway: Gateway) ->
 
 
 async def test_a_message_is_stopped_repeated_and_taken_away(gateway: Gateway) -> None:
-    path = await _begin(gateway, "TOKENS 100000")
+    path = await _begin(gateway, "TOKENS 20000")
     reply = None
     async with asyncio.timeout(20):
         while reply is None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, delete, select, update
+from sqlalchemy import Row, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.identity.login.model import LoginSession, Origin
@@ -86,6 +86,22 @@ class LoginRepository:
             .order_by(_table.issued_at.desc(), _table.id)
         )
         return [_session(row) for row in (await self._connection.execute(query)).all()]
+
+    async def count_by_role(self, *, now: float) -> dict[str, int]:
+        """Live sessions by global role; of each log-in the current one."""
+        query = (
+            select(users.c.global_role, func.count())
+            .select_from(login_sessions.join(users, users.c.id == _table.user_id))
+            .where(
+                _table.revoked_at.is_(None),
+                _table.replaced_at.is_(None),
+                _table.expires_at > now,
+                users.c.disabled_at.is_(None),
+            )
+            .group_by(users.c.global_role)
+        )
+        rows = (await self._connection.execute(query)).all()
+        return {str(role): int(count) for role, count in rows}
 
     async def add(self, values: Mapping[str, Any]) -> None:
         """Stores a new session; `values` are columns."""

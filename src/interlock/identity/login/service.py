@@ -11,6 +11,7 @@ Source: conversations.md section 3.
 
 import dataclasses
 import hmac
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import structlog
@@ -26,6 +27,7 @@ from interlock.identity.login.errors import (
     SignInAgainError,
     SuspiciousSessionError,
 )
+from interlock.identity.login.metrics import LoginMetrics, LoginResult, RotationReason
 from interlock.identity.login.model import Issued, LoginSession, Origin, Resolved
 from interlock.identity.login.repository import LoginRepository, SessionRow
 from interlock.identity.login.settings import AuthSettings, SessionSettings
@@ -41,6 +43,7 @@ from interlock.identity.login.tokens import (
 from interlock.identity.naming import is_storable
 from interlock.identity.repository import IdentityRepository
 from interlock.kernel.clock import Clock
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.ids import new_uuid
 from interlock.storage.engine import Database
 
@@ -51,6 +54,10 @@ _WRITE_EVERY_S: Final = 60.0
 _CHAIN: Final = 16
 """Rotations followed from one former token; more within one grace period are nobody's use."""
 _KEPT_S: Final = 86_400.0
+_RESULTS: Final[Mapping[type[InterlockError], LoginResult]] = {
+    InvalidCredentialsError: "invalid_credentials",
+    AccountDisabledError: "disabled",
+}
 _ADDRESS, _USER_AGENT, _FINGERPRINT = 64, 300, 128
 
 
@@ -75,8 +82,10 @@ class LoginSessions:
         auth: AuthSettings | None = None,
         attempts: Attempts | None = None,
         attempts_per_minute: int = 10,
+        metrics: LoginMetrics | None = None,
     ) -> None:
         """`attempts_per_minute` is how often one address may try to sign in."""
+        self._metrics = metrics
         self._database = database
         self._clock = clock
         self.settings = settings or SessionSettings()
@@ -96,6 +105,15 @@ class LoginSessions:
             LoginThrottledError: too many attempts from this address or on this account.
             HashingBusyError: too many people are signing in.
         """
+        try:
+            issued = await self._login(identifier, password, origin)
+        except InterlockError as error:
+            self._tried(_RESULTS.get(type(error), "error"))
+            raise
+        self._tried("success")
+        return issued
+
+    async def _login(self, identifier: str, password: str, origin: Origin) -> Issued:
         await self._throttle.address(origin.address)
         async with self._database.read() as connection:
             repository = IdentityRepository(connection)
@@ -138,6 +156,7 @@ class LoginSessions:
                     await sessions.revoke_family(old.family, at=now)
             session = self._new_session(user_id, origin, now)
             await self._store(sessions, session, token)
+        self._rotated("login")
         return Issued(token=token, csrf=csrf_of(token), session=session, user=user, rotated=True)
 
     # --- use ---------------------------------------------------------------------------
@@ -227,7 +246,9 @@ class LoginSessions:
 
     # --- rotate and end ----------------------------------------------------------------
 
-    async def refresh(self, token: str, origin: Origin) -> Issued:
+    async def refresh(
+        self, token: str, origin: Origin, *, reason: RotationReason = "refresh"
+    ) -> Issued:
         """Rotates a session: new token, new CSRF value, new id, the same absolute end.
 
         Who refreshes with a token that was replaced a moment ago gets the same new one.
@@ -261,6 +282,7 @@ class LoginSessions:
             )
             await self._store(sessions, fresh, following, csrf_before=csrf_of(token))
             await sessions.change(session.id, replaced_at=now, successor=masked(following, token))
+        self._rotated(reason)
         return Issued(
             token=following, csrf=csrf_of(following), session=fresh, user=user, rotated=True
         )
@@ -294,12 +316,27 @@ class LoginSessions:
         async with self._database.transaction() as connection:
             await LoginRepository(connection).flag_user(user_id)
 
+    async def measure(self) -> None:
+        """Tells the metrics how many sessions go on."""
+        if self._metrics is None:
+            return
+        async with self._database.read() as connection:
+            self._metrics.active(await LoginRepository(connection).count_by_role(now=self._now()))
+
     async def purge(self) -> None:
         """Removes what is of no use any more."""
         async with self._database.transaction() as connection:
             await LoginRepository(connection).purge(before=self._now() - _KEPT_S)
 
     # --- helpers -----------------------------------------------------------------------
+
+    def _tried(self, result: LoginResult) -> None:
+        if self._metrics is not None:
+            self._metrics.login(result)
+
+    def _rotated(self, reason: RotationReason) -> None:
+        if self._metrics is not None:
+            self._metrics.rotation(reason)
 
     async def _current(
         self, sessions: LoginRepository, token: str, now: float, *, lock: bool = False

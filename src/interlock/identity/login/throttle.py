@@ -14,7 +14,7 @@ from interlock.identity.login.errors import LoginThrottledError
 from interlock.identity.login.settings import AuthSettings
 from interlock.identity.naming import name_key
 
-__all__ = ["Throttle"]
+__all__ = ["Throttle", "network"]
 
 _MINUTE_S: Final = 60.0
 _NETWORK_BITS: Final = 64
@@ -34,7 +34,7 @@ class Throttle:
         Raises:
             LoginThrottledError: too many within a minute.
         """
-        await self._take(f"address:{_network(address)}", self._per_minute, _MINUTE_S)
+        await self._take(f"address:{network(address)}", self._per_minute, _MINUTE_S)
 
     async def account(self, account: str) -> None:
         """Counts an attempt on an account: the id of a person, or whatever was typed.
@@ -64,7 +64,8 @@ def _name(account: str) -> str:
     return f"account:{digest.hexdigest()}"
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """What counts as one address: an IPv6 network of 64 bits belongs to one client."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

@@ -1,12 +1,23 @@
 """Who calls: the credential of a request becomes a `Context`, in the order the API promises."""
 
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 from fastapi import Depends, Request
 
 from interlock.identity.context import Context
+from interlock.kernel.errors import ErrorKind, InterlockError
 
 __all__ = ["Caller", "Callers", "CheckedCallers", "RequestCredentials"]
+
+
+class NarrowKeyError(InterlockError):
+    """Raised when a key is limited to endpoints of the gateway."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.FORBIDDEN
+    code: ClassVar[str] = "forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("the key is limited to endpoints of the gateway")
 
 
 class Callers(Protocol):
@@ -54,6 +65,9 @@ class CheckedCallers:
         """See `Callers.context`."""
         ctx = await self._credentials.context(request, surface="chat")
         self._credentials.guard(request)
+        if any(scope.startswith("endpoint:") for scope in ctx.scopes):
+            # Made for some endpoints of the gateway: it opens nobody's conversations.
+            raise NarrowKeyError
         return ctx
 
     async def still_valid(self, ctx: Context) -> bool:

@@ -17,8 +17,9 @@ from starlette.types import ASGIApp
 
 from interlock.kernel.errors import InterlockError
 from interlock.surfaces.chat.edge import Edge
-from interlock.surfaces.chat.envelope import problem, problem_of, validation_problem
-from interlock.surfaces.chat.parts import ChatParts
+from interlock.surfaces.chat.envelope import problem, validation_problem
+from interlock.surfaces.chat.openai_errors import OPENAI_PATHS, openai_problem, refusal
+from interlock.surfaces.chat.parts import ERRORS, ChatParts
 from interlock.surfaces.chat.routes import (
     attachments,
     chat,
@@ -46,7 +47,15 @@ _ROUTERS = (
     people,
     streams,
 )
-_STRICT = ("/api/auth/", "/api/tools", "/api/setup", "/api/admin/", "/api/account/")
+_STRICT = {
+    "/api/admin/limits/profiles": "invalid_profile",
+    "/api/admin/limits/assignments": "invalid_assignment",
+    "/api/auth/": "invalid_request",
+    "/api/tools": "invalid_request",
+    "/api/setup": "invalid_request",
+    "/api/account/": "invalid_request",
+}
+"""Where a field of the wrong form is answered with 422, and with which code."""
 _SECURITY = {
     "cookieAuth": {"type": "apiKey", "in": "cookie", "name": "SESSION_ID"},
     "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRF-TOKEN"},
@@ -63,13 +72,13 @@ _OPEN = (
     "/api/auth/",
     "/api/oauth/",
 )
-_OWN = ("/api/", "/healthz", "/readyz", "/.well-known/")
+_OWN = ("/api/", "/healthz", "/readyz", "/.well-known/", "/v1/")
 _OTHERS = ("/api/v1/",)
 
 
 def owns(path: str) -> bool:
     """Whether a path is of this API."""
-    return path.startswith(_OWN) and not path.startswith(_OTHERS)
+    return path.startswith(OPENAI_PATHS) or (path.startswith(_OWN) and not path.startswith(_OTHERS))
 
 
 def build_chat(
@@ -108,20 +117,27 @@ def build_chat(
 
 
 async def _domain(request: Request, exc: Exception) -> Response:
-    del request
     if not isinstance(exc, InterlockError):
         raise exc
-    return problem_of(exc)
+    return refusal(request.url.path, exc)
 
 
 async def _validation(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, RequestValidationError):
         raise exc
     found = exc.errors()
+    if request.url.path.startswith(OPENAI_PATHS):
+        first = found[0]
+        field = _field(first["loc"])
+        return openai_problem(400, "invalid_request", f"`{field}`: {first['msg']}.", param=field)
     if any(one["type"] == "json_invalid" for one in found):
         return problem(400, "invalid_json", "The body is not JSON.")
     errors = [{"field": _field(one["loc"]), "message": str(one["msg"])[:300]} for one in found[:20]]
-    return validation_problem(errors, strict=request.url.path.startswith(_STRICT))
+    path = request.url.path
+    code = next((code for place, code in _STRICT.items() if path.startswith(place)), None)
+    if any(one["loc"][0] != "body" for one in found):
+        code = None
+    return validation_problem(errors, code=code)
 
 
 def _field(loc: Sequence[Any]) -> str:
@@ -132,6 +148,15 @@ def _field(loc: Sequence[Any]) -> str:
 async def _http(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, HTTPException):
         raise exc
+    if request.url.path.startswith(OPENAI_PATHS):
+        code = "method_not_allowed" if exc.status_code == 405 else "not_found"
+        status = exc.status_code if exc.status_code in (404, 405) else 400
+        return openai_problem(
+            status,
+            code if status != 400 else "invalid_json",
+            "The request cannot be served here.",
+            headers=dict(exc.headers or {}),
+        )
     if exc.status_code == 405:
         return problem(
             405,
@@ -148,6 +173,8 @@ async def _http(request: Request, exc: Exception) -> Response:
 
 async def _unexpected(request: Request, exc: Exception) -> Response:
     _log.error("a request failed: %s %s", request.method, request.url.path, exc_info=exc)
+    if request.url.path.startswith(OPENAI_PATHS):
+        return openai_problem(500, "internal_error", "Internal error.")
     return problem(500, "internal_error", "Internal error; the server's log has details.")
 
 
@@ -165,8 +192,9 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             responses = operation.get("responses", {})
-            if not path.startswith(_STRICT):
-                responses.pop("422", None)
+            responses.pop("422", None)
+            if path.startswith(tuple(_STRICT)) and "requestBody" in operation:
+                responses["422"] = ERRORS[400]
             if path.startswith(_OPEN):
                 continue
             cookie: dict[str, list[str]] = {"cookieAuth": []}

@@ -4,14 +4,18 @@ Request and trace ids, security headers, the body limit and the content type.
 Source: conversations.md, 1.1, 1.7, 1.8, 1.9.
 """
 
+import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interlock.kernel.ids import random_bytes
 from interlock.surfaces.chat.envelope import problem
+from interlock.surfaces.chat.openai_errors import OPENAI_PATHS, openai_problem
 
 __all__ = ["BODY_BYTES", "UPLOAD_BYTES", "Edge"]
 
@@ -24,8 +28,8 @@ _UPLOAD = re.compile(r"/api/conversations/[^/]+/attachments")
 _POLICY = "default-src 'self'; frame-ancestors 'none'; object-src 'none'; base-uri 'self'"
 
 
-class _TooLargeError(Exception):
-    """The body goes on behind the limit."""
+class _RefusedError(Exception):
+    """The body turned out to be one that is not taken."""
 
 
 class Edge:
@@ -45,10 +49,15 @@ class Edge:
         request_id = _request_id(headers.get("x-request-id")) or trace_id
         state = scope.setdefault("state", {})
         state["trace_id"], state["request_id"] = trace_id, request_id
+        upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
+        most = UPLOAD_BYTES if upload else BODY_BYTES
+        body = _Body(most, json=not upload)
         started = False
 
         async def answer(message: Message) -> None:
             nonlocal started
+            if body.refusal is not None and not started:
+                return  # what the application makes of a body that was cut off
             if message["type"] == "http.response.start":
                 started = True
                 sent = MutableHeaders(scope=message)
@@ -60,37 +69,79 @@ class Edge:
                     sent[name] = value
             await send(message)
 
-        upload = scope["method"] == "POST" and _UPLOAD.fullmatch(scope["path"]) is not None
-        most = UPLOAD_BYTES if upload else BODY_BYTES
+        async def read() -> Message:
+            return body.take(await receive())
+
         refused = _refusal(scope["method"], headers, most, upload=upload)
-        if refused is not None:
-            await problem(*refused)(scope, receive, answer)
-            return
-        read = 0
+        if refused is None:
+            with suppress(_RefusedError):
+                await self._app(scope, read, answer)
+            refused, body.refusal = body.refusal, None
+        if refused is not None and not started:
+            await _told(scope["path"], refused)(scope, receive, answer)
 
-        async def counted() -> Message:
-            nonlocal read
-            message = await receive()
-            if message["type"] == "http.request":
-                read += len(message.get("body", b""))
-                if read > most:
-                    raise _TooLargeError
+
+_Refusal = tuple[int, str, str]
+
+
+class _Body:
+    """Looks at the body of a request while it is read."""
+
+    def __init__(self, most: int, *, json: bool) -> None:
+        self._most = most
+        self._json = json
+        self.refusal: _Refusal | None = None
+        self._read = 0
+        self._suspect: list[bytes] = []
+
+    def take(self, message: Message) -> Message:
+        """The next piece. Raises _RefusedError."""
+        if message["type"] != "http.request":
             return message
+        piece: bytes = message.get("body", b"")
+        self._read += len(piece)
+        if self._read > self._most:
+            self._refuse(_too_large(self._most))
+        if not self._json:
+            return message
+        self._suspect.append(piece)
+        if not message.get("more_body", False):
+            whole = b"".join(self._suspect)
+            self._suspect.clear()
+            if _SURROGATE.search(whole) and not _is_unicode(whole):
+                self._refuse(_NOT_UNICODE)
+        return message
 
-        try:
-            await self._app(scope, counted, answer)
-        except _TooLargeError:
-            if not started:
-                await problem(*_too_large(most))(scope, receive, answer)
+    def _refuse(self, refusal: _Refusal) -> None:
+        self.refusal = refusal
+        raise _RefusedError
 
 
-def _too_large(most: int) -> tuple[int, str, str]:
+def _is_unicode(body: bytes) -> bool:
+    """Whether all strings are text: half of a surrogate pair cannot be stored or sent."""
+    try:
+        json.dumps(json.loads(body), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True  # not JSON: whoever parses it says so
+    return True
+
+
+def _told(path: str, refusal: _Refusal) -> Response:
+    make = openai_problem if path.startswith(OPENAI_PATHS) else problem
+    return make(*refusal)
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_UNICODE = (400, "invalid_json", "The body holds half of a surrogate pair.")
+
+
+def _too_large(most: int) -> _Refusal:
     return 413, "payload_too_large", f"The body is larger than {most >> 20} MiB."
 
 
-def _refusal(
-    method: str, headers: Headers, most: int, *, upload: bool
-) -> tuple[int, str, str] | None:
+def _refusal(method: str, headers: Headers, most: int, *, upload: bool) -> _Refusal | None:
     length = headers.get("content-length", "")
     has_body = (length.isdigit() and int(length) > 0) or "transfer-encoding" in headers
     if length.isdigit() and int(length) > most:

@@ -3,13 +3,25 @@
 from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any, assert_never
+from urllib.parse import quote
 
 import msgspec
 from starlette.responses import Response
 
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.limits.errors import Ruled, TooManyRequestsError
 
-__all__ = ["json_answer", "problem", "problem_of", "status_of", "validation_problem"]
+__all__ = [
+    "json_answer",
+    "limit_headers",
+    "problem",
+    "problem_of",
+    "status_of",
+    "validation_problem",
+]
+
+_NAME_CHARS = " !#$&'()*+,/:;=?@[]"
+"""Besides letters and digits, what a header value may hold as it is."""
 
 
 def json_answer(
@@ -59,15 +71,30 @@ def problem_of(exc: InterlockError) -> Response:
         headers["Retry-After"] = str(wait_s)
     if status == 401:
         headers["WWW-Authenticate"] = "session"
+    if isinstance(exc, TooManyRequestsError):
+        headers |= limit_headers(exc.ruled)
+    if exc.param is not None:
+        details.setdefault("errors", [{"field": exc.param, "message": exc.message}])
     message = f"{exc.message}; {exc.hint}" if exc.hint else exc.message
     return problem(
         status, code, message[:1].upper() + message[1:] + ".", details=details, headers=headers
     )
 
 
-def validation_problem(errors: Sequence[Mapping[str, str]], *, strict: bool) -> Response:
-    """The answer to fields of the wrong form; `strict`: where the published answer is 422."""
-    status, code = (422, "invalid_request") if strict else (400, "validation_failed")
+def limit_headers(ruled: Ruled) -> dict[str, str]:
+    """What an answer tells of the limit it passed, or did not pass."""
+    verdict = ruled.verdict
+    return {
+        "RateLimit-Limit": str(verdict.limit),
+        "RateLimit-Remaining": str(verdict.remaining),
+        "RateLimit-Reset": str(ceil(verdict.reset_s)),
+        "X-RateLimit-Profile": quote(ruled.profile, safe=_NAME_CHARS),
+    }
+
+
+def validation_problem(errors: Sequence[Mapping[str, str]], *, code: str | None) -> Response:
+    """The answer to fields of the wrong form; `code`: where the published answer is 422."""
+    status, code = (400, "validation_failed") if code is None else (422, code)
     first = errors[0] if errors else {"field": "body", "message": "cannot be read"}
     message = f"`{first['field']}`: {first['message']}."
     return problem(status, code, message, details={"errors": list(errors)})

@@ -28,6 +28,10 @@ __all__ = [
 _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
 
+def _uncounted(endpoint: str, status: int) -> None:
+    del endpoint, status
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WellKnown:
     """One entry below `/.well-known/`."""
@@ -49,6 +53,8 @@ class ChatParts:
     well_known: Mapping[str, WellKnown] = field(default_factory=dict)
     streaming: bool = True
     """`features.sse_v1`."""
+    checked: Callable[[str, int], None] = _uncounted
+    """Counts a probe by its endpoint and the status it was answered with."""
 
 
 def _parts(request: Request) -> ChatParts:

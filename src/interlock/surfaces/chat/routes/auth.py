@@ -14,6 +14,7 @@ from interlock.identity.login.model import LoginSession
 from interlock.identity.model import Actor, User
 from interlock.identity.people import People
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.surfaces.chat.parts import ERRORS
 from interlock.web.credentials import Credentials, NoSessionError
 
 __all__ = ["auth_router"]
@@ -132,7 +133,7 @@ class OkOut(BaseModel):
 
 def auth_router(people: People, credentials: Credentials) -> APIRouter:
     """The routes."""
-    router = APIRouter(tags=["auth"])
+    router = APIRouter(responses=ERRORS, tags=["auth"])
     _setup_routes(router, people, credentials)
     _session_routes(router, people, credentials)
     _account_routes(router, people, credentials)

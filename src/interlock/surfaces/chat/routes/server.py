@@ -16,14 +16,16 @@ router = APIRouter(responses={500: ERRORS[500]}, tags=["server"])
 
 
 @router.get("/api/health", responses={200: {"model": StatusOut}})
-async def health() -> Response:
+async def health(parts: Parts) -> Response:
     """The process lives."""
+    parts.checked("health", 200)
     return json_answer({"status": "ok"})
 
 
 @router.get("/healthz", responses={200: {"model": StatusOut}})
-async def healthz() -> Response:
+async def healthz(parts: Parts) -> Response:
     """The process lives."""
+    parts.checked("healthz", 200)
     return json_answer({"status": "ok"})
 
 
@@ -31,6 +33,7 @@ async def healthz() -> Response:
 async def readyz(parts: Parts) -> Response:
     """Whether the server can serve."""
     missing = list(await parts.missing())
+    parts.checked("readyz", 503 if missing else 200)
     if missing:
         return json_answer({"ready": False, "missing": missing}, 503)
     return json_answer({"ready": True})

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from interlock.conversations.model import (
     AssistantMode,
@@ -35,14 +35,24 @@ _UUID = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-
 UuidText = Annotated[str, Field(pattern=_UUID)]
 
 
-class ParticipantIn(BaseModel):
+class _Body(BaseModel):
+    @field_validator("*")
+    @classmethod
+    def _storable(cls, value: object) -> object:
+        """Not every database takes NUL as part of a text."""
+        if isinstance(value, str) and "\x00" in value:
+            raise ValueError("must not contain NUL")
+        return value
+
+
+class ParticipantIn(_Body):
     """Somebody to let in."""
 
     user_id: UuidText
     role: MemberRole = "member"
 
 
-class ConversationIn(BaseModel):
+class ConversationIn(_Body):
     """A conversation to make."""
 
     title: str
@@ -55,7 +65,7 @@ class ConversationIn(BaseModel):
     default_agent: str | None = Field(default=None, max_length=64)
 
 
-class ConversationPatch(BaseModel):
+class ConversationPatch(_Body):
     """Settings to change; what is absent stays."""
 
     title: str | None = None
@@ -67,7 +77,7 @@ class ConversationPatch(BaseModel):
     archived: bool | None = None
 
 
-class InviteIn(BaseModel):
+class InviteIn(_Body):
     """An address to invite."""
 
     email: str
@@ -76,13 +86,13 @@ class InviteIn(BaseModel):
     ttl_secs: int | None = None
 
 
-class AcceptIn(BaseModel):
+class AcceptIn(_Body):
     """An invitation to accept."""
 
     token: str = Field(min_length=1, max_length=200)
 
 
-class _Options(BaseModel):
+class _Options(_Body):
     """What agents are asked besides the text."""
 
     model: str | None = Field(default=None, max_length=300)
@@ -185,26 +195,26 @@ class ChatIn(ReplyIn):
     title: str | None = None
 
 
-class EditIn(BaseModel):
+class EditIn(_Body):
     """A new text of a message."""
 
     content: str
     reason: str | None = Field(default=None, max_length=2000)
 
 
-class ReasonIn(BaseModel):
+class ReasonIn(_Body):
     """Why a message goes."""
 
     reason: str | None = Field(default=None, max_length=2000)
 
 
-class ReadIn(BaseModel):
+class ReadIn(_Body):
     """How far a thread was read; absent: to its end."""
 
     path: str | None = None
 
 
-class TypingIn(BaseModel):
+class TypingIn(_Body):
     """Where the caller types, and for how long."""
 
     conversation_id: UuidText
@@ -212,7 +222,7 @@ class TypingIn(BaseModel):
     seconds: float = Field(allow_inf_nan=False)
 
 
-class HeartbeatIn(BaseModel):
+class HeartbeatIn(_Body):
     """How the caller is."""
 
     status: PresenceStatus | None = None
