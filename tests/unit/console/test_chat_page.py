@@ -143,16 +143,14 @@ async def test_an_empty_message_keeps_the_page_and_says_why(gateway: Gateway) ->
 
 
 async def test_a_message_is_stopped_repeated_and_taken_away(gateway: Gateway) -> None:
-    path = await _begin(gateway, "TOKENS 20000")
-    reply = None
-    async with asyncio.timeout(20):
-        while reply is None:
-            page = (await gateway.http.get(path)).text
-            reply = re.search(r'data-live="([0-9a-f-]{36})"', page)
+    path = await _begin(gateway, "TOKENS 200000")
+    detail = (await gateway.http.get(f"/api/conversations/{path.rpartition('/')[2]}")).json()
+    tree = f"/api/threads/{detail['threads'][0]['root_id']}/tree?include_pending=1"
+    reply = (await gateway.http.get(tree)).json()["messages"][1]["id"]
     token = {"csrf": _csrf(gateway.http)}
-    stopped = await gateway.http.post(f"{path}/messages/{reply[1]}/stop", data=token)
+    stopped = await gateway.http.post(f"{path}/messages/{reply}/stop", data=token)
     after = await _settled(gateway, path)
-    odd = await gateway.http.post(f"{path}/messages/{reply[1]}/explode", data=token)
+    odd = await gateway.http.post(f"{path}/messages/{reply}/explode", data=token)
 
     assert stopped.status_code == 303
     assert "Stopped" in after

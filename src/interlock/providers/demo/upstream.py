@@ -30,6 +30,8 @@ MODELS = ("demo",)
 
 _JSON = "application/json"
 _SSE = "text/event-stream; charset=utf-8"
+_TURN = 16
+"""Pieces of an answer between two chances for others."""
 _REMEMBERED = 256
 _REMEMBERED_BYTES = 16 << 20
 """Of all remembered responses together; the oldest go first."""
@@ -243,7 +245,9 @@ def _has_key(headers: Mapping[str, str]) -> bool:
 
 
 async def _each(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    for piece in pieces:
+    for number, piece in enumerate(pieces):
+        if number % _TURN == 0:
+            await asyncio.sleep(0)  # a model in this process must not keep the server to itself
         yield piece
 
 
