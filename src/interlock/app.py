@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from interlock import __version__
 from interlock.app_console import services_of
+from interlock.app_limits import LimitParts, build_limits
 from interlock.app_people import Front, PeopleParts, build_people
 from interlock.app_settings import AppSettings
 from interlock.app_signin import CookieSignIn
@@ -59,7 +60,6 @@ from interlock.identity.bootstrap import BootstrapResult
 from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
-from interlock.limits.service import MemoryLimits
 from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
@@ -123,6 +123,7 @@ class Application:
     toolbox: Toolbox
     tools: ToolRunner
     people: PeopleParts
+    limits: LimitParts
     front: Front
     """What the port serves besides the hot routes."""
 
@@ -159,6 +160,7 @@ class Application:
             self.guards.close()
             self.dual.close()
             self.tools.close()
+            await self.limits.close()
             await self.store.close()
             self.tracer.close()
 
@@ -229,9 +231,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
     )
     usage = UsageRepository(database)
-    limits = MemoryLimits(
-        clock, lambda key_id, since: usage.cost(key_id, since=since), settings.limits
+    limit_parts = build_limits(
+        settings, clock, lambda key_id, since: usage.cost(key_id, since=since)
     )
+    limits = limit_parts.limits
     ledger = Ledger(
         recorder=recorder,
         clock=clock,
@@ -333,6 +336,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         toolbox=toolbox,
         tools=tools,
         people=people,
+        limits=limit_parts,
         front=Front(asgi, people.chat),
     )
     control = ControlRoutes(
