@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from interlock import __version__
 from interlock.app_console import services_of
+from interlock.app_key_limits import KeyLimitParts, build_key_limits
 from interlock.app_limits import LimitParts, build_limits
 from interlock.app_people import Front, PeopleParts, build_people
 from interlock.app_settings import AppSettings
@@ -60,7 +61,6 @@ from interlock.identity.bootstrap import BootstrapResult
 from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
-from interlock.limits.service import MemoryLimits
 from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
@@ -126,6 +126,7 @@ class Application:
     tools: ToolRunner
     limits: LimitParts
     people: PeopleParts
+    key_limits: KeyLimitParts
     front: Front
     """What the port serves besides the hot routes."""
 
@@ -165,6 +166,7 @@ class Application:
             self.guards.close()
             self.dual.close()
             self.tools.close()
+            await self.key_limits.close()
             await self.limits.close()
             await self.store.close()
             self.tracer.close()
@@ -245,9 +247,10 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
     )
     usage = UsageRepository(database)
-    limits = MemoryLimits(
-        clock, lambda key_id, since: usage.cost(key_id, since=since), settings.limits
+    key_limits = build_key_limits(
+        settings, clock, lambda key_id, since: usage.cost(key_id, since=since)
     )
+    limits = key_limits.limits
     ledger = Ledger(
         recorder=recorder,
         clock=clock,
@@ -358,6 +361,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         tools=tools,
         limits=request_limits,
         people=people,
+        key_limits=key_limits,
         front=Front(asgi, people.chat),
     )
     control = ControlRoutes(

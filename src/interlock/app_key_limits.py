@@ -1,0 +1,47 @@
+"""Builds the limits of keys: in memory, or in Redis when several processes serve."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import redis.asyncio as redis
+
+from interlock.app_settings import AppSettings
+from interlock.kernel.clock import Clock
+from interlock.limits.counters import RedisCounters
+from interlock.limits.service import Limits, MemoryLimits, SpentSoFar
+from interlock.limits.shared import SharedLimits
+
+__all__ = ["KeyLimitParts", "build_key_limits"]
+
+_TIMEOUT_S: Final = 3.0
+
+
+async def _nothing() -> None:
+    """Counts in memory need no closing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLimitParts:
+    """The limits, and how to end them."""
+
+    limits: Limits
+    close: Callable[[], Awaitable[None]] = _nothing
+
+
+def build_key_limits(settings: AppSettings, clock: Clock, spent: SpentSoFar) -> KeyLimitParts:
+    """Nothing is connected before the first key with a limit comes."""
+    url = settings.store.redis_url
+    if url is None:
+        return KeyLimitParts(limits=MemoryLimits(clock, spent, settings.limits))
+    client = redis.Redis.from_url(
+        url.get_secret_value(), socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S
+    )
+    counters = RedisCounters(client, prefix=f"{settings.store.redis_prefix}:limit:")
+    limits = SharedLimits(counters, clock, spent, settings.limits)
+
+    async def close() -> None:
+        await limits.settle()
+        await client.aclose()
+
+    return KeyLimitParts(limits=limits, close=close)

@@ -1,0 +1,172 @@
+"""Key limits that several processes share."""
+
+import asyncio
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+import redis.asyncio as redis
+
+from interlock.identity.model import KeyInfo, KeyLimits
+from interlock.limits.counters import Counters, CountersUnavailable, MemoryCounters, RedisCounters
+from interlock.limits.errors import QuotaExceededError, RateLimitedError
+from interlock.limits.settings import LimitSettings
+from interlock.limits.shared import SharedLimits
+
+pytestmark = pytest.mark.anyio
+
+_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
+_PROCESS = """
+import asyncio, sys
+import redis.asyncio as redis
+from interlock.identity.model import KeyInfo, KeyLimits
+from interlock.kernel.clock import SystemClock
+from interlock.limits.counters import RedisCounters
+from interlock.limits.errors import RateLimitedError
+from interlock.limits.shared import SharedLimits
+
+async def nothing(key_id, since):
+    return 0.0
+
+async def main():
+    client = redis.from_url(sys.argv[1])
+    limits = SharedLimits(RedisCounters(client, prefix=sys.argv[2]), SystemClock(), nothing)
+    admitted = 0
+    for number in range(30):
+        # Not one request flows back while this runs: exactly one of all processes gets it.
+        key = KeyInfo(id=str(number), account_id="a", user_id="u", user_email="e", label="l",
+                      limits=KeyLimits(requests_per_minute=1))
+        try:
+            await limits.admit(key)
+            admitted += 1
+        except RateLimitedError:
+            pass
+    await client.aclose()
+    print(admitted)
+
+asyncio.run(main())
+"""
+
+
+class Clock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+class Away:
+    """Counters that do not answer."""
+
+    async def take(self, *_: object) -> None:
+        raise CountersUnavailable
+
+    look = spend = take
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def counters(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncIterator[Counters]:
+    del anyio_backend
+    if request.param == "memory":
+        yield MemoryCounters(Clock())
+        return
+    async for made in _redis():
+        yield made
+
+
+async def _redis() -> AsyncIterator[RedisCounters]:
+    client = redis.from_url(_URL)
+    try:
+        await client.ping()
+    except (redis.RedisError, OSError) as error:
+        await client.aclose()
+        pytest.skip(f"Redis is not reachable: {error}")
+    prefix = f"test:{uuid.uuid4()}:"
+    yield RedisCounters(client, prefix=prefix)
+    async for key in client.scan_iter(f"{prefix}*"):
+        await client.delete(key)
+    await client.aclose()
+
+
+async def _nothing(key_id: str, since: float) -> float:
+    del key_id, since
+    return 0.0
+
+
+def _key(**limits: float) -> KeyInfo:
+    return KeyInfo(
+        id="k", account_id="a", user_id="u", user_email="e", label="l", limits=KeyLimits(**limits)
+    )
+
+
+async def _admit(limits: SharedLimits, key: KeyInfo) -> None:
+    later = limits.admit(key)
+    assert later is not None
+    await later
+
+
+async def test_a_key_without_limits_does_not_wait(counters: Counters) -> None:
+    assert SharedLimits(counters, Clock(), _nothing).admit(_key()) is None
+
+
+async def test_two_servers_share_the_requests_of_a_key(counters: Counters) -> None:
+    one, other = (SharedLimits(counters, Clock(), _nothing) for _ in range(2))
+    key = _key(requests_per_minute=2)
+    await _admit(one, key)
+    await _admit(other, key)
+    with pytest.raises(RateLimitedError) as caught:
+        await _admit(one, key)
+    assert caught.value.retry_after_s is not None
+    assert 0 < caught.value.retry_after_s <= 30
+
+
+async def test_tokens_used_at_one_server_count_at_the_other(counters: Counters) -> None:
+    one, other = (SharedLimits(counters, Clock(), _nothing) for _ in range(2))
+    key = _key(tokens_per_minute=100)
+    await _admit(one, key)
+    one.spent(key.id, tokens=1000, cost=None)
+    await one.settle()
+    with pytest.raises(RateLimitedError):
+        await _admit(other, key)
+
+
+async def test_default_limits_hold_for_keys_without_their_own(counters: Counters) -> None:
+    limits = SharedLimits(counters, Clock(), _nothing, LimitSettings(requests_per_minute=1))
+    await _admit(limits, _key())
+    with pytest.raises(RateLimitedError):
+        await _admit(limits, _key())
+
+
+async def test_money_of_the_month_still_stops_a_key(counters: Counters) -> None:
+    limits = SharedLimits(counters, Clock(), _nothing)
+    key = _key(monthly_cost=1.0)
+    await _admit(limits, key)
+    limits.spent(key.id, tokens=5, cost=1.0)
+    with pytest.raises(QuotaExceededError):
+        await _admit(limits, key)
+
+
+async def test_a_key_with_a_limit_is_refused_while_nobody_can_count() -> None:
+    limits = SharedLimits(Away(), Clock(), _nothing)  # type: ignore[arg-type]  # no verdicts
+    with pytest.raises(CountersUnavailable):
+        await _admit(limits, _key(requests_per_minute=1))
+    assert limits.admit(_key()) is None
+
+
+async def test_four_processes_admit_exactly_one_limit() -> None:
+    async for made in _redis():
+        prefix = made._prefix
+        running = [
+            await asyncio.create_subprocess_exec(
+                sys.executable, "-c", _PROCESS, _URL, prefix, stdout=asyncio.subprocess.PIPE
+            )
+            for _ in range(4)
+        ]
+        said = await asyncio.gather(*(process.communicate() for process in running))
+        assert sum(int(out) for out, _ in said) == 30
