@@ -26,6 +26,7 @@ from interlock.conversations.replies.service import (
 )
 from interlock.conversations.replying import ReplyWriter
 from interlock.conversations.spine import Spine
+from interlock.conversations.tooling import PeopleTools
 from interlock.conversations.unfinished import unfinished_streams
 from interlock.durable.model import Queue, Workflow
 from interlock.durable.service import Durable, step
@@ -39,6 +40,7 @@ from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes.auth import auth_router
+from interlock.surfaces.chat.routes.tools import tools_router
 from interlock.web.credentials import CookieWriter, Credentials
 from interlock.web.sse import SseStreams
 
@@ -218,6 +220,9 @@ def build_people(
     async def missing() -> list[str]:
         return ["database"] if (await health()).get("store") != "ok" else []
 
+    more = [tools_router(PeopleTools(talks.spine, toolbox))]
+    if settings.features.auth_v1:
+        more.append(auth_router(store.people, credentials))
     https = (server.public_base_url or "").startswith("https:")
     chat = build_chat(
         ChatParts(
@@ -228,7 +233,7 @@ def build_people(
             streaming=settings.features.sse_v1,
         ),
         version=__version__,
-        more=[auth_router(store.people, credentials)] if settings.features.auth_v1 else [],
+        more=more,
         wrap=CookieWriter,
         hsts=settings.security.hsts.header(https=https),
     )
