@@ -92,7 +92,7 @@ class LazyDurable:
             store.database,
             settings.data,
             workflows=[Workflow(name=WORKFLOW, run=self._reply)],
-            queues=[Queue(name=QUEUE, concurrency=settings.chat.max_concurrent_replies)],
+            queues=[Queue(name=QUEUE)],  # `Turns` counts: a queue knows nothing of people
         )
         self._starting = asyncio.Lock()
         self._started = False
@@ -192,6 +192,7 @@ def build_people(
             toolbox,
             settings=ReplySettings(
                 timeout_s=settings.chat.assistant_timeout_seconds,
+                most_at_once=settings.chat.max_concurrent_replies,
                 flush_s=settings.sse.delta_flush_ms / 1000,
                 context_limit=settings.chat.context_limit,
                 default_model=default_model,
