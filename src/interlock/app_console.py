@@ -5,6 +5,7 @@ Part of the composition root. `services_of` takes the cookie sessions from outsi
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interlock import __version__
@@ -213,6 +214,9 @@ def services_of(
         settings=settings,
         version=__version__,
         origins=frozenset(store.settings.server.allowed_origins) - {"*"},
+        talks=application.people.talks,
+        context=partial(application.people.credentials.context, surface="console"),
+        trails=application.people.trails,
     )
 
 

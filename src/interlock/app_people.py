@@ -7,6 +7,7 @@ cookie sessions, and all live streams read one log.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -59,6 +60,11 @@ class PeopleParts:
     talks: Talks
     chat: ASGIApp
     durable: "LazyDurable"
+
+    async def trails(self, message_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """How replies came about, by message."""
+        replies = self.durable.replies
+        return {} if replies is None else await replies.trails(message_ids)
 
     async def start(self) -> None:
         """Goes on with what a stopped server left behind."""

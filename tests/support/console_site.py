@@ -5,7 +5,7 @@ import hmac
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx
@@ -15,6 +15,7 @@ from interlock.app import Application, build, make_server
 from interlock.app_console import services_of
 from interlock.app_settings import load_settings
 from interlock.console import Console, Granted, Viewer
+from interlock.identity.context import Context
 from interlock.identity.errors import InvalidIdentityError
 from interlock.identity.model import Actor
 
@@ -108,7 +109,24 @@ async def console_site(
     )
     application = build(loaded.settings)
     sign_in = TestSignIn(application)
-    console = Console(services_of(application, sign_in))
+
+    async def context(request: Request) -> Context:
+        viewer = await sign_in.viewer(request)
+        assert viewer is not None
+        return Context(
+            user_id=viewer.user_id,
+            account_id=viewer.account_id,
+            account_role="viewer" if viewer.role == "viewer" else "owner",
+            global_role="admin" if viewer.admin else "member",
+            email=viewer.email,
+            username=viewer.name.lower(),
+            display_name=viewer.name,
+            surface="console",
+            credential="cookie",
+            credential_id=viewer.user_id,
+        )
+
+    console = Console(replace(services_of(application, sign_in), context=context))
     for route in application.asgi.router.routes:
         if getattr(route, "path", "").startswith("/console"):
             route.app = console  # type: ignore[attr-defined] # signed in without a browser

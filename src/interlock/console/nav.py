@@ -34,13 +34,13 @@ NAV: tuple[Entry, ...] = (
         group="Watch", name="Approvals", path="/console/approvals", icon="half", key="a", phone=True
     ),
     Entry(group="Watch", name="Usage", path="/console/usage", icon="chart", key="u"),
+    Entry(group="Work", name="Chat", path="/console/chat", icon="chat", key="c", phone=True),
     Entry(
         group="Control",
         name="Policies",
         path="/console/policies",
         icon="shield",
         key="p",
-        phone=True,
     ),
     Entry(group="Control", name="Keys", path="/console/keys", icon="key", key="k"),
     Entry(group="Control", name="Providers", path="/console/providers", icon="plug", admin=True),

@@ -3,6 +3,7 @@
 from interlock.console.page import Page
 from interlock.console.routes import (
     approvals,
+    chat,
     decisions,
     finding,
     home,
@@ -24,6 +25,7 @@ PAGES: tuple[Page, ...] = (
     *decisions.PAGES,
     *whatif.PAGES,
     *approvals.PAGES,
+    *chat.PAGES,
     *usage.PAGES,
     *policies.PAGES,
     *policy_proof.PAGES,

@@ -2,9 +2,12 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+from starlette.requests import Request
 
 from interlock.console.viewer import SignIn, Viewer
+from interlock.conversations.build import Talks
 from interlock.gateway.approvals.service import Approvals
 from interlock.gateway.history import History
 from interlock.gateway.policies.activation import Activations
@@ -14,6 +17,7 @@ from interlock.gateway.policies.service import PolicyStore
 from interlock.gateway.policies.whatif import WhatIf
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
+from interlock.identity.context import Context
 from interlock.kernel.clock import Clock
 
 __all__ = ["DemoAttack", "ProviderRow", "Services", "SettingRow"]
@@ -43,6 +47,11 @@ class SettingRow:
     key: str
     value: str
     source: str
+
+
+async def _no_trails(message_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+    del message_ids
+    return {}
 
 
 class DemoAttack(Protocol):
@@ -78,6 +87,12 @@ class Services:
     version: str
     origins: frozenset[str] = frozenset()
     """Origins besides its own that forms may come from (the public base URL)."""
+    talks: Talks | None = None
+    """Conversations; None: there are none here."""
+    context: Callable[[Request], Awaitable[Context]] | None = None
+    """The person of a request as the services of conversations take him."""
+    trails: Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]] = _no_trails
+    """How replies came about, by message."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

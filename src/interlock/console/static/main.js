@@ -5,5 +5,6 @@ import { start as list } from "./list.js";
 import { start as palette } from "./palette.js";
 import { start as editor } from "./editor.js";
 import { start as live } from "./live.js";
+import { start as chat } from "./chat.js";
 
-for (const start of [swap, keys, list, palette, editor, live]) start();
+for (const start of [swap, keys, list, palette, editor, live, chat]) start();

@@ -1,6 +1,6 @@
 """All queries on replies, on the caller's connection."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from sqlalchemy import insert, select, update
@@ -42,6 +42,16 @@ class ReplyRepository:
             msgspec.json.decode(row.journal, type=Journal),
             msgspec.json.decode(row.trail, type=Trail),
         )
+
+    async def trails(self, message_ids: Collection[str]) -> Mapping[str, Trail]:
+        """Trails by message."""
+        query = select(replies.c.message_id, replies.c.trail).where(
+            replies.c.message_id.in_(message_ids)
+        )
+        return {
+            row.message_id: msgspec.json.decode(row.trail, type=Trail)
+            for row in await self._connection.execute(query)
+        }
 
     async def save(self, message_id: str, journal: Journal, trail: Trail) -> None:
         """Stores how far a reply has come."""

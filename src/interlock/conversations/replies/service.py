@@ -10,7 +10,7 @@ Source: conversations.md sections 11.6, 12 and 14.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -116,6 +116,12 @@ class AgentReplies:
         if found is None or message is None:
             return None
         return found[2].told(ended=None if message.unfinished else message.status)
+
+    async def trails(self, message_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Trails of several replies at once, for whoever may read their messages."""
+        async with self._spine.database.read() as connection:
+            found = await ReplyRepository(connection).trails(message_ids)
+        return {message_id: trail.told() for message_id, trail in found.items()}
 
     async def cancel(self, message_id: str) -> CancelOutcome:
         """See `Replies`."""
