@@ -26,3 +26,7 @@ bench-security-install: $(VENV)/.run  ## Fetch the locked extra bench-security, 
 .PHONY: bench-events
 bench-events: $(VENV)/.run  ## Measure the event log and 2,000 live streams (about 3 minutes)
 	@$(BIN)/python benchmarks/events.py $(BENCH_ARGS)
+
+.PHONY: kill-replies
+kill-replies: $(VENV)/.run  ## Kill a server 200 times while agents answer, and count what was lost
+	@$(BIN)/python -m benchmarks.kill_replies $(BENCH_ARGS)

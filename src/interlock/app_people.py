@@ -28,6 +28,7 @@ from interlock.conversations.replies.service import (
 )
 from interlock.conversations.replying import ReplyWriter
 from interlock.conversations.spine import Spine
+from interlock.conversations.tooling import PeopleTools
 from interlock.conversations.unfinished import unfinished_streams
 from interlock.durable.model import Queue, Workflow
 from interlock.durable.service import Durable, step
@@ -43,6 +44,7 @@ from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes.auth import auth_router
 from interlock.surfaces.chat.routes.limits import limits_router
 from interlock.surfaces.chat.routes.openai import OpenAiParts, openai_router
+from interlock.surfaces.chat.routes.tools import tools_router
 from interlock.web.credentials import Credentials
 from interlock.web.sse import SseStreams
 
@@ -99,7 +101,7 @@ class LazyDurable:
             store.database,
             settings.data,
             workflows=[Workflow(name=WORKFLOW, run=self._reply)],
-            queues=[Queue(name=QUEUE, concurrency=settings.chat.max_concurrent_replies)],
+            queues=[Queue(name=QUEUE)],  # `Turns` counts: a queue knows nothing of people
         )
         self._starting = asyncio.Lock()
         self._started = False
@@ -204,6 +206,7 @@ def build_people(
             toolbox,
             settings=ReplySettings(
                 timeout_s=settings.chat.assistant_timeout_seconds,
+                most_at_once=settings.chat.max_concurrent_replies,
                 flush_s=settings.sse.delta_flush_ms / 1000,
                 context_limit=settings.chat.context_limit,
                 default_model=default_model,
@@ -233,7 +236,10 @@ def build_people(
     async def missing() -> list[str]:
         return ["database"] if (await health()).get("store") != "ok" else []
 
-    more = [limits_router(limits.profiles, enabled=settings.rate_limits.admin_api_enabled)]
+    more = [
+        limits_router(limits.profiles, enabled=settings.rate_limits.admin_api_enabled),
+        tools_router(PeopleTools(talks.spine, toolbox)),
+    ]
     if settings.features.auth_v1:
         more.append(auth_router(store.people, credentials))
     if settings.api.openai_compat:

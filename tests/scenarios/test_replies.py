@@ -139,10 +139,57 @@ async def test_tools_run_side_by_side_and_the_trail_shows_them(tmp_path: Path) -
     assert answer["message"]["content"].startswith("RESULT")
     assert sorted(one["output_preview"] for one in tools) == ['{"result":"2"}', '{"result":"4"}']
     assert {one["status"] for one in trail["nodes"]} == {"succeeded"}
-    assert [one["input_hash"] for one in trail["nodes"] if one["kind"] == "tool"] == [
-        one["input_hash"] for one in second["nodes"] if one["kind"] == "tool"
+    same = ("id", "ordinal", "kind", "name", "input_hash", "output_hash", "depends_on")
+    assert [[one[name] for name in same] for one in trail["nodes"]] == [
+        [one[name] for name in same] for one in second["nodes"]
     ]
     assert all(edge["from"] != edge["to"] for edge in trail["edges"])
+
+
+async def test_a_reply_takes_a_bounded_number_of_steps(tmp_path: Path) -> None:
+    calls = "\n".join(f'CALL math_evaluate {{"expression": "1+{one}"}}' for one in range(50))
+    async with site(tmp_path) as (_, person):
+        answer = await person.ask(calls, wait=True)
+        trail = await person.trail(answer["assistant_message_id"])
+
+    assert answer["status"] == "complete"
+    assert len(trail["nodes"]) == 32
+    assert "too many steps" in answer["message"]["content"]
+
+
+async def test_tool_calls_are_told_to_readers_who_want_more(tmp_path: Path) -> None:
+    async with site(tmp_path) as (_, person):
+        asked = await person.ask('CALL math_evaluate {"expression": "1+1"}')
+        told = []
+        url = f"/api/chat/stream?last_event_id={asked['last_event_id']}&extended=1"
+        async with asyncio.timeout(20), person.http.stream("GET", url) as stream:
+            async for line in stream.aiter_lines():
+                event = json.loads(line[6:]) if line.startswith("data: ") else {"type": ""}
+                if event["type"] == "tool.call":
+                    told.append((event["payload"]["tool"], event["payload"]["status"]))
+                if event["type"] == "message.done":
+                    break
+
+    assert told == [("math_evaluate", "running"), ("math_evaluate", "succeeded")]
+
+
+async def test_an_agent_answers_one_thread_in_the_order_of_its_questions(tmp_path: Path) -> None:
+    async with site(tmp_path) as (_, person):
+        first = await person.ask("SAY root", wait=True)
+        parent = first["assistant_message_id"]
+        asked = [await person.ask(f"TOKENS {n}", parent_id=parent) for n in (400, 3, 2, 1)]
+        wanted = [one["assistant_message_id"] for one in asked]
+        done = []
+        url = f"/api/chat/stream?last_event_id={asked[0]['last_event_id']}&extended=0"
+        async with asyncio.timeout(20), person.http.stream("GET", url) as stream:
+            async for line in stream.aiter_lines():
+                event = json.loads(line[6:]) if line.startswith("data: ") else {"type": ""}
+                if event["type"] == "message.done":
+                    done.append(event["payload"]["message_id"])
+                if len(done) == len(wanted):
+                    break
+
+    assert done == wanted
 
 
 async def test_a_denied_call_is_in_the_trail_with_its_rule(tmp_path: Path) -> None:
@@ -215,7 +262,9 @@ async def test_a_reply_can_be_stopped_while_it_comes(tmp_path: Path) -> None:
         ]
         ended = await person.message(message_id)
         later = await person.message(message_id)
+        trail = await person.trail(message_id)
 
+    assert "running" not in {one["status"] for one in trail["nodes"]}
     assert [one.status_code for one in stopped] == [202, 202]
     assert [one.json()["status"] for one in stopped] == ["cancelled", "cancelled"], (
         ended["status"],

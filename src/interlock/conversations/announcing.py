@@ -29,6 +29,7 @@ __all__ = [
     "reply_failed",
     "thread_activity",
     "thread_new",
+    "tool_called",
     "typing_update",
     "unread_update",
     "updated",
@@ -212,6 +213,20 @@ def node_changed(message: Message, node: Mapping[str, Any]) -> NewEvent:
     return NewEvent(
         type="reasoning.node", payload=payload, name=_named(message.root_id, message.id)
     )
+
+
+def tool_called(message: Message, node: Mapping[str, Any]) -> NewEvent:
+    """A tool of a reply began, ended or was denied."""
+    payload = {
+        "message_id": message.id,
+        "conversation_id": message.conversation_id,
+        "root_id": message.root_id,
+        "node_id": node["id"],
+        "tool": node["name"],
+        "status": node["status"],
+        "error": node["error"],
+    }
+    return NewEvent(type="tool.call", payload=payload, name=_named(message.root_id, message.id))
 
 
 def updated(conversation_id: str, changed: Mapping[str, Any]) -> NewEvent:

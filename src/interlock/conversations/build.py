@@ -46,6 +46,8 @@ class Talks:
     writer: ReplyWriter
     """For whoever makes the replies of agents."""
     replies: Replies
+    spine: Spine
+    """For whoever adds a service of its own."""
 
 
 def build_talks(
@@ -108,4 +110,5 @@ def build_talks(
         streams=Streams(spine, streams),
         writer=writer,
         replies=replies,
+        spine=spine,
     )

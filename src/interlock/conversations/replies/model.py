@@ -6,13 +6,27 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-__all__ = ["Asked", "Journal", "Node", "NodeKind", "NodeStatus", "Round", "Trail", "node_id"]
+__all__ = [
+    "RESULTS",
+    "Asked",
+    "Journal",
+    "Node",
+    "NodeKind",
+    "NodeStatus",
+    "Round",
+    "Trail",
+    "digest_of",
+    "node_id",
+    "preview",
+]
 
 NodeKind = Literal["prompt", "retriever", "tool", "reducer", "responder"]
 NodeStatus = Literal["pending", "running", "succeeded", "failed", "skipped", "denied"]
 
 _SPACE: Final = uuid.UUID("0b7f6d6e-62a5-5c36-8d0e-6a4f0f1b7c55")
 _PREVIEW: Final = 4096
+RESULTS: Final = "results"
+"""Name of the step that ends a round with tools."""
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,8 +118,26 @@ class Trail(msgspec.Struct, kw_only=True):
         self.nodes.append(made)
         return made
 
-    def told(self) -> dict[str, Any]:
-        """As the API shows it."""
+    def resume(self, rounds: int) -> list[str]:
+        """Forgets what belongs to the round that was cut off; ids of what the next one follows.
+
+        The steps of that round are taken again, with the ids they had.
+        """
+        ends = [
+            at
+            for at, node in enumerate(self.nodes)
+            if (node.kind, node.name) == ("reducer", RESULTS)
+        ]
+        last = ends[rounds - 1] if 0 < rounds <= len(ends) else None
+        del self.nodes[0 if last is None else last + 1 :]
+        return [] if last is None else [self.nodes[last].id]
+
+    def told(self, *, ended: str | None = None) -> dict[str, Any]:
+        """As the API shows it; `ended`: how the reply ended, and with it what still ran."""
+        if ended is not None:
+            for node in self.nodes:
+                if node.status in {"pending", "running"}:
+                    node.status, node.error = "failed", {"code": ended}
         edges = [
             {"from": before, "to": node.id} for node in self.nodes for before in node.depends_on
         ]

@@ -13,10 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
-from interlock.conversations.announcing import conversation_stream, node_changed
+from interlock.conversations.announcing import conversation_stream, node_changed, tool_called
 from interlock.conversations.replies.context import Gathered, messages_of, place_of
 from interlock.conversations.replies.emitting import Emitter
 from interlock.conversations.replies.model import (
+    RESULTS,
     Asked,
     Journal,
     Node,
@@ -41,6 +42,9 @@ __all__ = ["Diverged", "Rounds"]
 
 _PARALLEL: Final = 4
 _MOST_NODES: Final = 32
+_CLOSING: Final = 2
+"""Nodes a round with tools still needs after them: the reducer and the answer."""
+_TOO_MANY: Final = '{"error":"not run: this reply has too many steps"}'
 
 MakeEmitter = Callable[[str, Callable[[], None]], Emitter]
 """(text this round has written before, what to call when to stop) -> emitter."""
@@ -87,7 +91,7 @@ class Rounds:
             Diverged: the round that was cut off cannot be gone on with.
             InterlockError: the gateway or the provider refuses, or fails.
         """
-        after = await self._opening()
+        after = self._trail.resume(len(self._journal.rounds)) or await self._opening()
         history = messages_of(self._gathered.assembled)
         written = self._gathered.message.content
         for done in self._journal.rounds:
@@ -95,11 +99,13 @@ class Rounds:
             written = written[len(done.text) :]
         while True:
             last = len(self._journal.rounds) >= self._asked.max_steps
-            answer, node = await self._ask(history, after, emitter, written, tools=not last)
+            room = len(self._trail.nodes) + _CLOSING + 2 <= _MOST_NODES
+            tools = self._offered if room and not last else []
+            answer, node = await self._ask(history, after, emitter, written, tools)
             if answer is None:
                 return None
             written = ""
-            if not answer.calls:
+            if not answer.calls or not tools:
                 return Ending(
                     status="complete",
                     finish_reason=_finish(answer.finish_reason),
@@ -107,7 +113,7 @@ class Rounds:
                 )
             done = await self._called(answer, node)
             history += _said(done)
-            after = [one.id for one in self._trail.nodes if one.kind == "reducer"][-1:]
+            after = [self._trail.nodes[-1].id]
 
     # --- steps -------------------------------------------------------------------------
 
@@ -132,13 +138,10 @@ class Rounds:
         after: list[str],
         make: MakeEmitter,
         already: str,
-        *,
-        tools: bool,
+        offered: Sequence[str],
     ) -> tuple[Answer | None, Node]:
-        offered = self._offered if tools and len(self._trail.nodes) < _MOST_NODES else []
-        node = self._begin(
-            "responder", self._asked.model, [list(history), offered, self._asked.options], after
-        )
+        given = [_canonical(history), list(offered), self._asked.options]
+        node = self._begin("responder", self._asked.model, given, after)
         await self._tell(node)
         question = Question(
             place=self._place,
@@ -188,7 +191,8 @@ class Rounds:
     async def _denied(self, decisions: Sequence[DecisionRecord], node: Node) -> None:
         """Calls that a policy kept from the model, so that people can ask why."""
         for one in decisions:
-            if Verdict(one.verdict).allowed or len(self._trail.nodes) >= _MOST_NODES:
+            full = len(self._trail.nodes) + _CLOSING >= _MOST_NODES
+            if Verdict(one.verdict).allowed or full:
                 continue
             denied = self._begin("tool", one.tool, one.args or {}, [node.id])
             denied.error = {
@@ -205,21 +209,25 @@ class Rounds:
         unique: dict[tuple[str, str], Called] = {}
         for call in answer.calls:
             unique.setdefault((call.name, call.arguments), call)
+        room = max(0, _MOST_NODES - _CLOSING - len(self._trail.nodes))
+        run = list(unique)[:room]
         made = await asyncio.gather(
-            *(self._tool(call, node, answer.decisions) for call in unique.values())
+            *(self._tool(unique[one], node, answer.decisions) for one in run)
         )
-        texts = dict(zip(unique, made, strict=True))
+        texts = dict(zip(run, made, strict=True))
         done = Round(
             text=answer.text,
             calls=[
                 {"id": call.id, "name": call.name, "arguments": call.arguments}
                 for call in answer.calls
             ],
-            results={call.id: texts[call.name, call.arguments][0] for call in answer.calls},
+            results={
+                call.id: texts.get((call.name, call.arguments), (_TOO_MANY, ""))[0]
+                for call in answer.calls
+            },
         )
-        reducer = self._begin(
-            "reducer", "results", list(done.results.values()), [one[1] for one in made]
-        )
+        before = [one[1] for one in made] or [node.id]
+        reducer = self._begin("reducer", RESULTS, list(done.results.values()), before)
         self._journal.rounds.append(done)
         await self._end(reducer, "succeeded")
         return done
@@ -261,12 +269,16 @@ class Rounds:
     async def _tell(self, node: Node) -> None:
         """Stores the trail and tells readers that ask for it."""
         message = self._gathered.message
+        shown = msgspec.to_builtins(node)
+        events = [node_changed(message, shown)]
+        if node.kind == "tool":
+            events.append(tool_called(message, shown))
         async with self._spine.database.transaction() as connection:
             await ReplyRepository(connection).save(message.id, self._journal, self._trail)
             await self._spine.log.append(
                 connection,
                 conversation_stream(message.conversation_id),
-                [node_changed(message, msgspec.to_builtins(node))],
+                events,
             )
 
     def _used(self, answer: Answer) -> dict[str, int] | None:
@@ -288,6 +300,24 @@ def _said(done: Round) -> list[Mapping[str, Any]]:
         for call in done.calls
     ]
     return [{"role": "assistant", "content": done.text or None, "tool_calls": calls}, *results]
+
+
+def _canonical(history: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A history without the ids of its calls, which are new every time."""
+    ids: dict[str, str] = {}
+
+    def plain(call: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {**call, "id": ids.setdefault(call["id"], f"call {len(ids)}")}
+
+    told: list[Mapping[str, Any]] = []
+    for one in history:
+        if "tool_calls" in one:
+            told.append({**one, "tool_calls": [plain(call) for call in one["tool_calls"]]})
+        elif "tool_call_id" in one:
+            told.append({**one, "tool_call_id": ids.get(one["tool_call_id"], "")})
+        else:
+            told.append(one)
+    return told
 
 
 def _finish(reason: str) -> str:

@@ -24,6 +24,7 @@ from interlock.conversations.replies.emitting import Emitter
 from interlock.conversations.replies.model import Asked, Journal, Trail
 from interlock.conversations.replies.repository import ReplyRepository
 from interlock.conversations.replies.rounds import Diverged, Rounds
+from interlock.conversations.replies.turns import Turns
 from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.spine import Spine, Work
 from interlock.gateway.door import Door
@@ -48,6 +49,7 @@ class ReplySettings:
     """How replies are made."""
 
     timeout_s: float
+    most_at_once: int
     flush_s: float
     context_limit: int
     default_model: Callable[[], str]
@@ -84,6 +86,7 @@ class AgentReplies:
         self._toolbox = toolbox
         self._settings = settings
         self._enqueue = enqueue
+        self._turns = Turns(settings.most_at_once)
         self._running: dict[str, _Running] = {}
         self._handing: set[asyncio.Task[None]] = set()
 
@@ -109,7 +112,10 @@ class AgentReplies:
     async def trail(self, connection: AsyncConnection, message_id: str) -> Mapping[str, Any] | None:
         """See `Replies`."""
         found = await ReplyRepository(connection).find(message_id)
-        return None if found is None else found[2].told()
+        message = await Work(connection).messages.find(message_id)
+        if found is None or message is None:
+            return None
+        return found[2].told(ended=None if message.unfinished else message.status)
 
     async def trails(self, message_ids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
         """Trails of several replies at once, for whoever may read their messages."""
@@ -199,7 +205,16 @@ class AgentReplies:
     # --- making ------------------------------------------------------------------------
 
     async def make(self, message_id: str) -> None:
-        """Makes a reply, from wherever it is; one that has ended: nothing."""
+        """Makes a reply when it is its turn, from wherever it is; one that has ended: nothing."""
+        async with self._spine.database.read() as connection:
+            waiting = await Work(connection).messages.find(message_id)
+        if waiting is None or not waiting.unfinished:
+            return
+        person, lane = waiting.requested_by or "", f"{waiting.root_id}:{waiting.agent_id}"
+        async with self._turns.turn(person, lane, message_id):
+            await self._make(message_id)
+
+    async def _make(self, message_id: str) -> None:
         async with self._spine.database.read() as connection:
             found = await ReplyRepository(connection).find(message_id)
             message = await Work(connection).messages.find(message_id)
