@@ -336,3 +336,28 @@ async def test_hashing_leaves_the_event_loop_free() -> None:
 
     assert turns > 10
     await hashing
+
+
+async def test_the_audit_log_tells_when_a_session_began_was_renewed_and_ended(
+    world: World,
+) -> None:
+    user = await world.user()
+    old = await world.sessions.login("ann", PASSWORD, HERE)
+    new = await world.sessions.refresh(old.token, HERE)
+    await world.sessions.revoke(new.token)
+    await world.sessions.revoke_all(user.id)
+    with pytest.raises(InvalidCredentialsError):
+        await world.sessions.login("ann", "wrong password", HERE)
+
+    entries = await AuditLog(world.database, world.clock).entries(target=user.id)
+    told = [entry for entry in entries if entry.action.startswith("session.")]
+    assert [(entry.actor, entry.action) for entry in reversed(told)] == [
+        (user.email, "session.login"),
+        (user.email, "session.refresh"),
+        (user.email, "session.logout"),
+        (user.email, "session.revoke_all"),
+    ]
+    written = repr(await world.stored("SELECT * FROM audit_log"))
+    assert HERE.address in written
+    for secret in (old.token, new.token, old.csrf, new.csrf):
+        assert secret not in written

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from interlock.identity import passwords
+from interlock.identity.audit import AuditLog
 from interlock.identity.context import Context
 from interlock.identity.errors import AccountDisabledError
 from interlock.identity.login.attempts import Attempts, MemoryAttempts
@@ -40,6 +41,7 @@ from interlock.identity.login.tokens import (
     stored_hash,
     unmasked,
 )
+from interlock.identity.model import Actor, User
 from interlock.identity.naming import is_storable
 from interlock.identity.repository import IdentityRepository
 from interlock.kernel.clock import Clock
@@ -88,6 +90,7 @@ class LoginSessions:
         self._metrics = metrics
         self._database = database
         self._clock = clock
+        self._audit = AuditLog(database, clock)
         self.settings = settings or SessionSettings()
         self.auth = auth or AuthSettings()
         self._throttle = Throttle(
@@ -156,6 +159,7 @@ class LoginSessions:
                     await sessions.revoke_family(old.family, at=now)
             session = self._new_session(user_id, origin, now)
             await self._store(sessions, session, token)
+            await self._note(identities, user, "session.login", session)
         self._rotated("login")
         return Issued(token=token, csrf=csrf_of(token), session=session, user=user, rotated=True)
 
@@ -282,6 +286,7 @@ class LoginSessions:
             )
             await self._store(sessions, fresh, following, csrf_before=csrf_of(token))
             await sessions.change(session.id, replaced_at=now, successor=masked(following, token))
+            await self._note(IdentityRepository(connection), user, "session.refresh", fresh)
         self._rotated(reason)
         return Issued(
             token=following, csrf=csrf_of(following), session=fresh, user=user, rotated=True
@@ -298,6 +303,9 @@ class LoginSessions:
             sessions = LoginRepository(connection)
             found = await self._current(sessions, token, now, lock=True)
             await sessions.revoke_family(found.row.session.family, at=now)
+            await self._note(
+                IdentityRepository(connection), found.row.user, "session.logout", found.row.session
+            )
         return found.row.session
 
     async def revoke_all(self, user_id: str, except_session: str | None = None) -> None:
@@ -310,6 +318,16 @@ class LoginSessions:
                 else await sessions.family_of(user_id, except_session)
             )
             await sessions.revoke_user(user_id, at=self._now(), but_family=kept)
+            identities = IdentityRepository(connection)
+            user = await identities.user_by_id(user_id)
+            if user is not None:
+                await self._audit.append(
+                    identities,
+                    Actor(name=user.email, surface="server"),
+                    "session.revoke_all",
+                    user_id,
+                    after={"kept": except_session},
+                )
 
     async def flag(self, user_id: str) -> None:
         """Has the sessions of a person rotate with their next request."""
@@ -337,6 +355,18 @@ class LoginSessions:
     def _rotated(self, reason: RotationReason) -> None:
         if self._metrics is not None:
             self._metrics.rotation(reason)
+
+    async def _note(
+        self, repository: IdentityRepository, user: User, action: str, session: LoginSession
+    ) -> None:
+        """Says in the audit log, within the same transaction, what became of a session."""
+        await self._audit.append(
+            repository,
+            Actor(name=user.email, surface="server"),
+            action,
+            user.id,
+            after={"session": session.id, "address": session.origin.address},
+        )
 
     async def _current(
         self, sessions: LoginRepository, token: str, now: float, *, lock: bool = False
