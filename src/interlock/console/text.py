@@ -44,7 +44,7 @@ DETAIL_CHARS = 64 * 1024
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
-    "\U000e0000-\U000e0fff\ud800-\udfff]"
+    "\U000e0000-\U000e0fff\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
 _ANSI = re.compile(r"\x1b\[([0-9;]{0,32})m")
 _ANSI_OTHER = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
@@ -162,7 +162,8 @@ def markdown(value: object, limit: int = DETAIL_CHARS) -> Rendered:
         url_schemes=set(),
         clean_content_tags={"script", "style"},
     )
-    return Rendered(made)
+    # Character references (`&#x202e;`) are hidden characters only now.
+    return Rendered(_HIDDEN.sub(_named, made))
 
 
 def tinted(code: str, language: str) -> Rendered:

@@ -129,3 +129,8 @@ def test_the_colour_table_cuts_a_policy_as_the_lexer_does(file: Path) -> None:
     ]
     assert [start for _, start in found] == wanted
     assert KEYWORDS["deny"] == ("deny",)
+
+
+def test_hidden_characters_written_as_references_in_markdown_are_named() -> None:
+    assert "[U+202E]" in str(markdown("a&#x202e;b"))
+    assert "[U+FFFE]" in str(markdown("a\ufffeb"))
