@@ -154,7 +154,7 @@ async def fill(site: Site) -> dict[str, str]:
     question = Question(
         decision_id="dec_000000000000000000000004",
         account_id=people.account_id,
-        key_id=key,
+        key_id="key_000000000000000000000001",
         session_id="6b098d62-7ab9-87a1-b170-000000000000",
         surface="control",
         asked_for="maya@corp.example",

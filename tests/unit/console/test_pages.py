@@ -13,6 +13,7 @@ from tests.support.console_traffic import MARKER, fill
 
 from interlock.console.headers import HEADERS
 from interlock.console.registry import PAGES
+from interlock.gateway.approvals.model import Question
 from interlock.gateway.history import DecisionFilter
 
 pytestmark = pytest.mark.anyio
@@ -292,6 +293,34 @@ async def test_a_second_saver_is_shown_both_texts(site: Site) -> None:
     assert "// mine" in answer.text
     _, versions = await site.app.store.policies.versions("support-bot")
     assert len(versions) == 2
+
+
+async def test_nobody_allows_a_call_of_an_own_key_whatever_the_address_was(site: Site) -> None:
+    await fill(site)
+    store = site.app.store
+    me = site.people["admin"].user_id
+    mine = next(one for one in await store.admin.keys() if one.user_id == me)
+    question = Question(
+        decision_id="dec_own",
+        account_id=mine.account_id,
+        key_id=mine.id,
+        session_id="6b098d62-7ab9-87a1-b170-000000000001",
+        surface="control",
+        asked_for="maya-before-she-married@corp.example",
+        tool="issue_refund",
+        rule="issue_refund#0",
+        arguments={"amount": 180},
+        labels={},
+        lineage={},
+        keep_values=True,
+    )
+    await store.approvals._open("apr_own", question)
+    async with site.client("admin") as browser:
+        form = {"csrf": "csrf-admin", "do": "allow"}
+        answer = await browser.post("/console/approvals/apr_own", data=form)
+    assert answer.status_code == 403
+    assert "you asked for this call yourself" in answer.text
+    assert (await store.approvals.find("apr_own")).state == "pending"
 
 
 async def test_an_approval_is_decided_once(site: Site) -> None:

@@ -61,6 +61,7 @@ async def decide(call: Call) -> Response:
         reason=call.field("reason")[:2000],
         scope=scope if allow else "once",
         arguments=_edited(call, one) if allow else None,
+        answered_by_user_id=call.viewer.user_id,
     )
     return call.redirect(f"/console/approvals/{one.id}")
 
