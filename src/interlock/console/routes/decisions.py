@@ -55,9 +55,6 @@ async def listed(call: Call) -> Response:
         else {}
     )
     answer = await _answer(services.history, wanted)
-    culprit = None
-    if not page.decisions and wanted.chips:
-        culprit = wanted.chips[0]
     return call.render(
         "decisions.html",
         fragments=_FRAGMENTS,
@@ -70,7 +67,6 @@ async def listed(call: Call) -> Response:
         counts=answer,
         ranges=RANGE_WORDS,
         built_in=_BUILT_IN,
-        culprit=culprit,
         peek=peek,
         **values,
     )
