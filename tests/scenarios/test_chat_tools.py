@@ -75,6 +75,7 @@ async def test_a_denied_call_is_403_and_names_its_decision(tmp_path: Path) -> No
     assert (denied.status_code, denied.json()["code"]) == (403, "policy_denied")
     assert stored is not None
     assert (stored.tool, stored.surface) == ("hash_digest", "chat")
+    assert set(stored.caller["roles"]) >= {"server_admin"}
 
 
 async def test_labels_of_a_conversation_stay_in_it(tmp_path: Path) -> None:

@@ -205,6 +205,7 @@ async def test_a_denied_call_is_in_the_trail_with_its_rule(tmp_path: Path) -> No
     assert denied["name"] == "hash_digest"
     assert denied["error"]["line"] == 4
     assert (stored.tool, stored.surface, stored.verdict) == ("hash_digest", "chat", "hard_denied")
+    assert "server_admin" in stored.caller["roles"]
 
 
 async def test_text_of_a_file_reaches_the_model_as_data_and_labels_the_thread(

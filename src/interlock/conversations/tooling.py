@@ -14,8 +14,8 @@ from interlock.conversations.errors import ForbiddenError
 from interlock.conversations.permissions import Action
 from interlock.conversations.spine import Spine, Work, user_of
 from interlock.gateway.toolbox import Toolbox
+from interlock.identity.callers import key_of
 from interlock.identity.context import Context
-from interlock.identity.model import KeyInfo
 
 __all__ = ["Invoked", "PeopleTools"]
 
@@ -88,7 +88,7 @@ class PeopleTools:
             place = f"conversation:{conversation_id}"
         elif ctx.global_role == "read_only":
             raise ForbiddenError("your role does not allow this")
-        ran = await self._toolbox.invoke(_key(ctx, user_id), place, name, arguments)
+        ran = await self._toolbox.invoke(key_of(ctx), place, name, arguments)
         return Invoked(
             tool=ran.tool.name,
             version=ran.tool.version,
@@ -99,17 +99,3 @@ class PeopleTools:
             output_hash=ran.output_hash,
             cached=ran.cached,
         )
-
-
-def _key(ctx: Context, user_id: str) -> KeyInfo:
-    """The caller as the gateway knows callers; the same for every reply they ask for."""
-    return KeyInfo(
-        id=user_id,
-        account_id=ctx.account_id,
-        user_id=user_id,
-        user_email=ctx.email,
-        label="chat",
-        groups=ctx.groups,
-        roles=frozenset({ctx.account_role} if ctx.account_role else ()),
-        surface="chat",
-    )

@@ -36,7 +36,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     account_id: str
     email: str
     groups: list[str] = []
-    role: str | None = None
+    roles: list[str] = []
     agent_id: str
     model: str
     system: str | None = None

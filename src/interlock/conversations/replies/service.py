@@ -29,6 +29,7 @@ from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.spine import Spine, Work
 from interlock.gateway.door import Door
 from interlock.gateway.toolbox import Toolbox
+from interlock.identity.callers import key_of
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.storage.engine import after_commit
@@ -164,7 +165,7 @@ class AgentReplies:
             account_id=ctx.account_id,
             email=ctx.email,
             groups=sorted(ctx.groups),
-            role=ctx.account_role,
+            roles=sorted(key_of(ctx).roles),
             agent_id=agent.id,
             model=model,
             system=ask.system,
@@ -304,7 +305,7 @@ class AgentReplies:
 
 
 def _key_of(asked: Asked) -> KeyInfo:
-    """The person who asked, as the gateway knows callers."""
+    """The person who asked, as `key_of` said when it was asked."""
     return KeyInfo(
         id=asked.user_id,
         account_id=asked.account_id,
@@ -312,7 +313,7 @@ def _key_of(asked: Asked) -> KeyInfo:
         user_email=asked.email,
         label="chat",
         groups=frozenset(asked.groups),
-        roles=frozenset({asked.role} if asked.role else ()),
+        roles=frozenset(asked.roles),
         surface="chat",
     )
 
