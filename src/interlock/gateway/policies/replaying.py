@@ -24,14 +24,7 @@ from interlock.policy.model import Caller, PolicySource, Presets, Verdict
 from interlock.policy.replay import Outcome, replay
 from interlock.storage.engine import Database
 
-__all__ = [
-    "OUTCOMES",
-    "Choose",
-    "Outcome",
-    "ReplaySummary",
-    "ReplayedCall",
-    "Replays",
-]
+__all__ = ["OUTCOMES", "Choose", "Outcome", "ReplaySummary", "ReplayedCall", "Replays", "caller_of"]
 
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 _COMPILED = 256
@@ -235,7 +228,7 @@ class _Programs:
                 None if header is None else [header],
                 allow_override=record.basis.get("override") is True,
                 presets=Presets(**record.basis.get("presets", {})),
-                caller=_caller(record.caller),
+                caller=caller_of(record.caller),
                 mode=record.basis.get("mode", "standard"),
             )
         except PolicyError:
@@ -335,7 +328,8 @@ def _has_mask(value: object) -> bool:
     return value == MASK
 
 
-def _caller(recorded: Mapping[str, Any]) -> Caller:
+def caller_of(recorded: Mapping[str, Any]) -> Caller:
+    """Who asked, as a decision keeps it."""
     return Caller(
         user=recorded.get("user", ""),
         key=recorded.get("key", ""),

@@ -12,12 +12,12 @@ from typing import Any
 
 from interlock.gateway.policies.errors import PolicyNotFoundError, VersionNotFoundError
 from interlock.gateway.policies.model import SERVER, source_of
+from interlock.gateway.policies.replaying import caller_of
 from interlock.gateway.policies.service import PolicyStore
 from interlock.gateway.records import DecisionRecord
 from interlock.policy.compiled import compile_layers
 from interlock.policy.errors import Diagnostic, PolicyError
 from interlock.policy.model import (
-    Caller,
     Decision,
     Labels,
     LabelSet,
@@ -115,7 +115,7 @@ class WhatIf:
                 [basis.header] if layered and basis.header is not None else None,
                 allow_override=record.basis.get("override") is True,
                 presets=Presets(**{k: v for k, v in presets.items() if k in _SAFE_PRESETS}),
-                caller=_caller(record.caller),
+                caller=caller_of(record.caller),
                 mode=record.basis.get("mode", "standard"),
             )
             call, session = _call(record, change)
@@ -168,14 +168,3 @@ def _call(record: DecisionRecord, change: Change) -> tuple[ToolCall, Session]:
         session = replace(session.alone(), tags=LabelSet.from_wire(change.session_tags))
     held = {name: found for name, found in labels.items() if name in args}
     return ToolCall(tool=record.tool, args=args, labels=held), Session(labels=session)
-
-
-def _caller(recorded: Mapping[str, Any]) -> Caller:
-    return Caller(
-        user=recorded.get("user", ""),
-        key=recorded.get("key", ""),
-        account=recorded.get("account", ""),
-        groups=frozenset(recorded.get("groups", ())),
-        roles=frozenset(recorded.get("roles", ())),
-        surface=recorded.get("surface", "control"),
-    )
