@@ -1,16 +1,13 @@
 """Limits of two whole servers that share a Redis."""
 
-import os
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import redis.asyncio as redis
 from tests.support.gateway import running_gateway
+from tests.support.scratch_redis import REDIS_URL, scratch_redis
 
 pytestmark = pytest.mark.anyio
-_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 _PASSWORD = "correct horse battery"
 _ADMIN = {"email": "root@example.com", "password": _PASSWORD}
 
@@ -19,24 +16,15 @@ _ADMIN = {"email": "root@example.com", "password": _PASSWORD}
 async def prefix(anyio_backend: str) -> AsyncIterator[str]:
     """Begins the names of everything these servers keep in Redis."""
     del anyio_backend
-    client = redis.from_url(_URL)
-    try:
-        await client.ping()
-    except (redis.RedisError, OSError) as error:
-        await client.aclose()
-        pytest.skip(f"Redis is not reachable: {error}")
-    name = f"test-{uuid.uuid4()}"
-    yield name
-    async for key in client.scan_iter(f"{name}*"):
-        await client.delete(key)
-    await client.aclose()
+    async with scratch_redis() as (_, name):
+        yield name
 
 
 async def test_two_servers_count_requests_and_log_ins_together(tmp_path: Path, prefix: str) -> None:
     environ = {
         "INTERLOCK_ADMIN_EMAIL": _ADMIN["email"],
         "INTERLOCK_ADMIN_PASSWORD": _PASSWORD,
-        "INTERLOCK_REDIS_URL": _URL,
+        "INTERLOCK_REDIS_URL": REDIS_URL,
         "INTERLOCK_STORE_REDIS_PREFIX": prefix,
         "INTERLOCK_RATE_LIMITS_ADMIN_API_ENABLED": "true",
         "INTERLOCK_RATE_LIMITS_AUTH_LOGIN_PER_IP_PER_MIN": "1000",

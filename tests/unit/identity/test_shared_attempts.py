@@ -1,19 +1,17 @@
 """Attempts to sign in, counted in Redis like in memory."""
 
 import asyncio
-import os
-import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 import redis.asyncio as redis
 from tests.support.clocks import FrozenClock
+from tests.support.scratch_redis import scratch_redis
 
 from interlock.identity.login.attempts import Attempts, MemoryAttempts
 from interlock.identity.login.shared_attempts import AttemptsUnavailableError, RedisAttempts
 
 pytestmark = pytest.mark.anyio
-_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -22,18 +20,10 @@ async def attempts(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncI
     if request.param == "memory":
         yield MemoryAttempts(FrozenClock())
         return
-    client = redis.from_url(_URL)
-    try:
-        await client.ping()
-    except (redis.RedisError, OSError) as error:
-        await client.aclose()
-        pytest.skip(f"Redis is not reachable: {error}")
-    prefix = f"test:{uuid.uuid4()}:"
-    yield RedisAttempts(client, prefix=prefix)
-    async for key in client.scan_iter(f"{prefix}*"):
-        assert b"192.0.2.1" not in key
-        await client.delete(key)
-    await client.aclose()
+    async with scratch_redis() as (client, prefix):
+        yield RedisAttempts(client, prefix=prefix)
+        async for key in client.scan_iter(f"{prefix}*"):
+            assert b"192.0.2.1" not in key
 
 
 async def test_exactly_the_limit_is_counted_however_many_try_at_once(attempts: Attempts) -> None:
@@ -57,24 +47,16 @@ async def test_an_account_is_forgotten_by_name(attempts: Attempts) -> None:
 
 
 async def test_attempts_of_the_past_count_no_more_and_refused_ones_never_did() -> None:
-    client = redis.from_url(_URL)
-    try:
-        await client.ping()
-    except (redis.RedisError, OSError) as error:
-        await client.aclose()
-        pytest.skip(f"Redis is not reachable: {error}")
-    prefix = f"test:{uuid.uuid4()}:"
-    counted = RedisAttempts(client, prefix=prefix)
-    await counted.take("a", limit=1, window_s=600)
-    await counted.take("a", limit=1, window_s=600)
+    async with scratch_redis() as (client, prefix):
+        counted = RedisAttempts(client, prefix=prefix)
+        await counted.take("a", limit=1, window_s=600)
+        await counted.take("a", limit=1, window_s=600)
 
-    (key,) = [one async for one in client.scan_iter(f"{prefix}*")]
-    assert await client.llen(key) == 1
-    await client.lset(key, 0, "1000.5")
-    assert await counted.take("a", limit=1, window_s=600) == 0
-    assert 0 < await client.pttl(key) <= 601_000
-    await client.delete(key)
-    await client.aclose()
+        (key,) = [one async for one in client.scan_iter(f"{prefix}*")]
+        assert await client.llen(key) == 1
+        await client.lset(key, 0, "1000.5")
+        assert await counted.take("a", limit=1, window_s=600) == 0
+        assert 0 < await client.pttl(key) <= 601_000
 
 
 async def test_nobody_signs_in_while_redis_is_away() -> None:

@@ -1,7 +1,6 @@
 """Counters in memory and in Redis, alone and with several processes."""
 
 import asyncio
-import os
 import subprocess
 import sys
 import uuid
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import redis as redis_sync
 import redis.asyncio as redis
+from tests.support.scratch_redis import REDIS_URL, scratch_redis
 
 from interlock.limits.algorithms import Limit, Verdict
 from interlock.limits.counters import (
@@ -23,7 +23,6 @@ from interlock.limits.counters import (
 
 pytestmark = pytest.mark.anyio
 
-_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 _SLOW = Limit(algorithm="gcra", amount=5, period_s=1000.0)
 _LONG = Limit(algorithm="fixed_window", amount=5, period_s=1e9)
 _SLIDING = Limit(algorithm="sliding_window", amount=5, period_s=1e9)
@@ -48,17 +47,8 @@ async def counters(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncI
     if request.param == "memory":
         yield MemoryCounters(Clock())
         return
-    client = redis.from_url(_URL)
-    try:
-        await client.ping()
-    except (redis.RedisError, OSError) as error:
-        await client.aclose()
-        pytest.skip(f"Redis is not reachable: {error}")
-    prefix = f"test:{uuid.uuid4()}:"
-    yield RedisCounters(client, prefix=prefix)
-    async for key in client.scan_iter(f"{prefix}*"):
-        await client.delete(key)
-    await client.aclose()
+    async with scratch_redis() as (client, prefix):
+        yield RedisCounters(client, prefix=prefix)
 
 
 @pytest.mark.parametrize("limit", [_SLOW, _LONG, _SLIDING], ids=lambda one: one.algorithm)
@@ -150,13 +140,13 @@ asyncio.run(main())
 @pytest.mark.parametrize("algorithm", ["gcra", "fixed_window", "sliding_window"])
 def test_four_processes_agree_exactly(algorithm: str, tmp_path: Path) -> None:
     try:
-        with redis_sync.from_url(_URL) as client:
+        with redis_sync.from_url(REDIS_URL) as client:
             client.ping()
     except (redis.RedisError, OSError) as error:
         pytest.skip(f"Redis is not reachable: {error}")
     script = tmp_path / "process.py"
     script.write_text(_PROCESS)
-    command = [sys.executable, str(script), _URL, f"test:{uuid.uuid4()}:", algorithm]
+    command = [sys.executable, str(script), REDIS_URL, f"test:{uuid.uuid4()}:", algorithm]
     running = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(4)

@@ -1,14 +1,12 @@
 """Key limits that several processes share."""
 
 import asyncio
-import os
 import sys
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-import redis.asyncio as redis
+from tests.support.scratch_redis import REDIS_URL, scratch_redis
 
 from interlock.identity.model import KeyInfo, KeyLimits
 from interlock.limits.counters import Counters, CountersUnavailable, MemoryCounters, RedisCounters
@@ -18,7 +16,6 @@ from interlock.limits.shared import SharedLimits
 
 pytestmark = pytest.mark.anyio
 
-_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 _PROCESS = """
 import asyncio, sys
 import redis.asyncio as redis
@@ -76,22 +73,8 @@ async def counters(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncI
     if request.param == "memory":
         yield MemoryCounters(Clock())
         return
-    async for made in _redis():
-        yield made
-
-
-async def _redis() -> AsyncIterator[RedisCounters]:
-    client = redis.from_url(_URL)
-    try:
-        await client.ping()
-    except (redis.RedisError, OSError) as error:
-        await client.aclose()
-        pytest.skip(f"Redis is not reachable: {error}")
-    prefix = f"test:{uuid.uuid4()}:"
-    yield RedisCounters(client, prefix=prefix)
-    async for key in client.scan_iter(f"{prefix}*"):
-        await client.delete(key)
-    await client.aclose()
+    async with scratch_redis() as (client, prefix):
+        yield RedisCounters(client, prefix=prefix)
 
 
 async def _nothing(key_id: str, since: float) -> float:
@@ -160,11 +143,10 @@ async def test_a_key_with_a_limit_is_refused_while_nobody_can_count() -> None:
 
 
 async def test_four_processes_admit_exactly_one_limit() -> None:
-    async for made in _redis():
-        prefix = made._prefix
+    async with scratch_redis() as (_, prefix):
         running = [
             await asyncio.create_subprocess_exec(
-                sys.executable, "-c", _PROCESS, _URL, prefix, stdout=asyncio.subprocess.PIPE
+                sys.executable, "-c", _PROCESS, REDIS_URL, prefix, stdout=asyncio.subprocess.PIPE
             )
             for _ in range(4)
         ]

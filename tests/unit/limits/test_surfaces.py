@@ -1,20 +1,16 @@
 """Header sets and bodies of the limits of the platform and the workbench."""
 
 import asyncio
-import os
-import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import redis.asyncio as redis
+from tests.support.scratch_redis import scratch_redis
 
 from interlock.limits.counters import Counters, MemoryCounters, RedisCounters
 from interlock.limits.surfaces import PlatformLimiter, Standing, WorkbenchLimiter
 
 pytestmark = pytest.mark.anyio
-
-_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379")
 
 
 class Clock:
@@ -48,17 +44,8 @@ async def counters(
     if request.param == "memory":
         yield MemoryCounters(clock)
         return
-    client = redis.from_url(_URL)
-    try:
-        await client.ping()
-    except (redis.RedisError, OSError) as error:
-        await client.aclose()
-        pytest.skip(f"Redis is not reachable: {error}")
-    prefix = f"test:{uuid.uuid4()}:"
-    yield RedisCounters(client, prefix=prefix)
-    async for key in client.scan_iter(f"{prefix}*"):
-        await client.delete(key)
-    await client.aclose()
+    async with scratch_redis() as (client, prefix):
+        yield RedisCounters(client, prefix=prefix)
 
 
 def _end_of_minute(clock: Clock) -> str:
