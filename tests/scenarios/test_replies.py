@@ -252,7 +252,7 @@ async def test_a_failure_ends_the_reply_with_a_sentence(
 
 
 async def test_a_reply_can_be_stopped_while_it_comes(tmp_path: Path) -> None:
-    async with site(tmp_path) as (_, person):
+    async with site(tmp_path) as (gateway, person):
         asked = await person.ask("TOKENS 200000")
         message_id = asked["assistant_message_id"]
         async with asyncio.timeout(20):
@@ -264,8 +264,10 @@ async def test_a_reply_can_be_stopped_while_it_comes(tmp_path: Path) -> None:
         ended = await person.message(message_id)
         later = await person.message(message_id)
         trail = await person.trail(message_id)
+        listed = await gateway.app.people.trails([message_id])
 
     assert "running" not in {one["status"] for one in trail["nodes"]}
+    assert listed == {message_id: {name: trail[name] for name in ("mode", "nodes", "edges")}}
     assert [one.status_code for one in stopped] == [202, 202]
     assert [one.json()["status"] for one in stopped] == ["cancelled", "cancelled"], (
         ended["status"],

@@ -5,9 +5,10 @@ Instants are seconds since the epoch; surfaces write them as RFC 3339.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 __all__ = [
+    "UNFINISHED",
     "Agent",
     "AssistantMode",
     "Chunk",
@@ -30,6 +31,8 @@ __all__ = [
 MemberRole = Literal["owner", "admin", "member", "viewer"]
 MessageRole = Literal["user", "assistant", "system", "tool"]
 MessageStatus = Literal["queued", "streaming", "complete", "cancelled", "timeout", "error"]
+UNFINISHED: Final[tuple[MessageStatus, ...]] = ("queued", "streaming")
+"""A message whose text may still grow."""
 PresenceStatus = Literal["online", "away", "offline"]
 AssistantMode = Literal["always", "auto", "mention", "off"]
 ContextMode = Literal["thread", "conversation"]
@@ -145,7 +148,7 @@ class Message:
     @property
     def unfinished(self) -> bool:
         """Whether its text may still grow."""
-        return self.status in ("queued", "streaming")
+        return self.status in UNFINISHED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

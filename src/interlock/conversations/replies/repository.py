@@ -6,6 +6,7 @@ import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from interlock.conversations.model import UNFINISHED
 from interlock.conversations.replies.model import Asked, Journal, Trail
 from interlock.conversations.replies.tables import replies
 from interlock.conversations.tables import messages
@@ -43,13 +44,15 @@ class ReplyRepository:
             msgspec.json.decode(row.trail, type=Trail),
         )
 
-    async def trails(self, message_ids: Collection[str]) -> Mapping[str, Trail]:
-        """Trails by message."""
-        query = select(replies.c.message_id, replies.c.trail).where(
-            replies.c.message_id.in_(message_ids)
+    async def trails(self, message_ids: Collection[str]) -> Mapping[str, tuple[str, Trail]]:
+        """Status and trail by message."""
+        query = (
+            select(messages.c.id, messages.c.status, replies.c.trail)
+            .join(replies, replies.c.message_id == messages.c.id)
+            .where(messages.c.id.in_(message_ids))
         )
         return {
-            row.message_id: msgspec.json.decode(row.trail, type=Trail)
+            row.id: (row.status, msgspec.json.decode(row.trail, type=Trail))
             for row in await self._connection.execute(query)
         }
 
@@ -66,7 +69,7 @@ class ReplyRepository:
         query = (
             select(messages.c.id, messages.c.status)
             .join(replies, replies.c.message_id == messages.c.id)
-            .where(messages.c.status.in_(("queued", "streaming")))
+            .where(messages.c.status.in_(UNFINISHED))
             .order_by(messages.c.id)
         )
         return [(row.id, row.status) for row in await self._connection.execute(query)]

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.conversations.attachments.service import Attachments
-from interlock.conversations.model import Agent
+from interlock.conversations.model import UNFINISHED, Agent
 from interlock.conversations.ports import CancelOutcome, Trigger
 from interlock.conversations.replies.context import gather
 from interlock.conversations.replies.emitting import Emitter
@@ -122,7 +122,10 @@ class AgentReplies:
         """Trails of several replies at once, for whoever may read their messages."""
         async with self._spine.database.read() as connection:
             found = await ReplyRepository(connection).trails(message_ids)
-        return {message_id: trail.told() for message_id, trail in found.items()}
+        return {
+            message_id: trail.told(ended=None if status in UNFINISHED else status)
+            for message_id, (status, trail) in found.items()
+        }
 
     async def cancel(self, message_id: str) -> CancelOutcome:
         """See `Replies`."""

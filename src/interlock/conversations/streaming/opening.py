@@ -141,7 +141,7 @@ class Openings:
             return []
         chunks = await work.messages.chunks(message.id, start=0, limit=1_000_000)
         rest = [one for one in chunks if one.idx > named.index]
-        ended = message.status not in ("queued", "streaming")
+        ended = not message.unfinished
         frames = []
         if rest:
             at = rest[-1].idx
