@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.demo_server import demo_server
 from tests.support.gateway import Gateway, running_gateway
 
 pytestmark = pytest.mark.anyio
@@ -79,10 +80,12 @@ class Person:
 
 
 @asynccontextmanager
-async def site(tmp_path: Path, **environ: str) -> AsyncIterator[tuple[Gateway, Person]]:
+async def site(
+    tmp_path: Path, more: str = "", **environ: str
+) -> AsyncIterator[tuple[Gateway, Person]]:
     policy = tmp_path / "chat.sqrt"
     policy.write_text(_POLICY)
-    toml = f'[gateway]\npolicy_files = ["{policy}"]\n'
+    toml = f'[gateway]\npolicy_files = ["{policy}"]\n{more}'
     async with running_gateway(tmp_path / "data", toml=toml, environ=_ENVIRON | environ) as gateway:
         person = Person(gateway.http)
         await person.sign_in()
@@ -252,8 +255,17 @@ async def test_a_failure_ends_the_reply_with_a_sentence(
 
 
 async def test_a_reply_can_be_stopped_while_it_comes(tmp_path: Path) -> None:
-    async with site(tmp_path) as (gateway, person):
-        asked = await person.ask("TOKENS 200000")
+    with demo_server() as upstream:
+        await _stopped_while_it_comes(tmp_path, upstream)
+
+
+async def _stopped_while_it_comes(tmp_path: Path, upstream: str) -> None:
+    more = (
+        f'[providers.far]\nbase_url = "{upstream}/v1"\napi_key = "sk-far-0001"\n'
+        '[aliases]\nfar = [{provider = "far", model = "demo"}]\n'
+    )
+    async with site(tmp_path, more) as (gateway, person):
+        asked = await person.ask("TOKENS 400\nSTALL 9000", model="far")
         message_id = asked["assistant_message_id"]
         async with asyncio.timeout(20):
             await person.has_said(message_id, 1)

@@ -143,7 +143,7 @@ async def test_an_empty_message_keeps_the_page_and_says_why(gateway: Gateway) ->
 
 
 async def test_a_message_is_stopped_repeated_and_taken_away(gateway: Gateway) -> None:
-    path = await _begin(gateway, "TOKENS 200000")
+    path = await _begin(gateway, "SLOW 600")
     detail = (await gateway.http.get(f"/api/conversations/{path.rpartition('/')[2]}")).json()
     tree = f"/api/threads/{detail['threads'][0]['root_id']}/tree?include_pending=1"
     reply = (await gateway.http.get(tree)).json()["messages"][1]["id"]
