@@ -194,6 +194,7 @@ class Application:
                     now=self.clock.now().timestamp(),
                     decision_days=kept.decision_days,
                     usage_days=kept.usage_days,
+                    value_days=kept.value_days,
                 )
                 oldest = self.clock.now().timestamp() - kept.decision_days * 86_400.0
                 await self.request_texts.purge(before=oldest)

@@ -270,7 +270,10 @@ def _print_rule(rule: dict[str, Any]) -> None:
 
 
 def _arguments(record: DecisionRecord) -> str:
-    return "not kept" if record.args is None else shown_json(record.args)
+    if record.args is not None:
+        return shown_json(record.args)
+    gone = record.basis.get("values_removed_at")
+    return "not kept" if gone is None else f"removed {shown_instant(gone)}"
 
 
 def _colour(verdict: str) -> str:

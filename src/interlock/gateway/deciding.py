@@ -22,6 +22,7 @@ from interlock.gateway.approvals.model import Question, Ruling
 from interlock.gateway.context import CallContext
 from interlock.gateway.guarding import GuardPool
 from interlock.gateway.ids import parse_call_id
+from interlock.gateway.lineage import without_previews
 from interlock.gateway.records import DecisionRecord, Recorder
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import Rules
@@ -520,7 +521,7 @@ class Decider:
             rules=_rules(decision),
             lineage=_joined(
                 _lineage(session, rule, seen.tool, seen.args),
-                seen.lineage if key.retention == "full" else _without_previews(seen.lineage),
+                seen.lineage if key.retention == "full" else without_previews(seen.lineage),
             ),
             shadow=[dict(item) for item in decision.shadow] if decision is not None else [],
             guards=[_hit(hit) for hit in guarded.hits] if guarded is not None else [],
@@ -849,11 +850,3 @@ def _joined(session: dict[str, Any], program: Mapping[str, Any]) -> dict[str, An
         "edges": [*session.get("edges", ()), *program.get("edges", ())],
         "path": [*program.get("path", ()), *session.get("path", ())],
     }
-
-
-def _without_previews(lineage: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What may be kept where values may not."""
-    if not lineage:
-        return lineage
-    nodes = [{k: v for k, v in node.items() if k != "preview"} for node in lineage["nodes"]]
-    return {**lineage, "nodes": nodes}

@@ -36,6 +36,8 @@ __all__ = [
 _DAY_S = 86_400.0
 _TAIL_ROWS = 500
 _OVERLAP_S = 5.0
+_LATE_S = 86_400.0
+"""How much later than it was made a decision may be stored: a full disk, a stopped store."""
 _SEEN = 20_000
 _READ_ROWS = 200
 
@@ -72,6 +74,8 @@ class Purged(Struct, frozen=True, kw_only=True):
     """Rows a clean-up removed."""
 
     decisions: int
+    values: int
+    """Decisions whose values were removed."""
     usage: int
     sessions: int
 
@@ -84,6 +88,7 @@ class History:
         self._tallies = TallyRepository(database)
         self._usage = UsageRepository(database)
         self._sessions = SessionRepository(database)
+        self._values_gone_to = 0.0
 
     async def decisions(
         self, wanted: DecisionFilter, *, limit: int = 50, page: str | None = None
@@ -211,13 +216,32 @@ class History:
         """Dollars spent on a key since then: the `SpentSoFar` of the limits."""
         return await self._usage.cost(key_id, since=since)
 
-    async def purge(self, *, now: float, decision_days: float, usage_days: float) -> Purged:
+    async def purge(
+        self,
+        *,
+        now: float,
+        decision_days: float,
+        usage_days: float,
+        value_days: float | None = None,
+    ) -> Purged:
         """Removes what has been kept long enough, in small transactions."""
         return Purged(
             decisions=await self._decisions.purge(before=now - decision_days * _DAY_S),
+            values=await self._forget_values(now, value_days),
             usage=await self._usage.purge(before=now - usage_days * _DAY_S),
             sessions=await self._sessions.purge(now=now),
         )
+
+    async def _forget_values(self, now: float, value_days: float | None) -> int:
+        """Each pass looks at what became old since the last one; the first looks at all."""
+        if value_days is None:
+            return 0
+        before = now - value_days * _DAY_S
+        changed = await self._decisions.forget_values(
+            since=self._values_gone_to, before=before, now=now
+        )
+        self._values_gone_to = before - _LATE_S
+        return changed
 
 
 def _position(page: str) -> tuple[float, str]:

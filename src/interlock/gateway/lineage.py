@@ -8,7 +8,7 @@ Nodes of the `path` are those that made the deciding rule fire.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-__all__ = ["lineage_lines", "lineage_mermaid"]
+__all__ = ["lineage_lines", "lineage_mermaid", "without_previews"]
 
 _PREVIEW = 60
 _SHAPES = {
@@ -77,6 +77,14 @@ def lineage_mermaid(lineage: Tree) -> str:
         lines.append("    classDef path stroke-width:3px")
         lines.append(f"    class {','.join(dict.fromkeys(marked))} path")
     return "\n".join(lines)
+
+
+def without_previews(lineage: Tree) -> Tree:
+    """What of a lineage may be kept where values may not."""
+    if not lineage:
+        return lineage
+    nodes = [{k: v for k, v in node.items() if k != "preview"} for node in lineage["nodes"]]
+    return {**lineage, "nodes": nodes}
 
 
 def _nodes(lineage: Tree) -> dict[str, Tree]:

@@ -30,6 +30,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.dml import ReturningInsert, ReturningUpdate
 
+from interlock.gateway.lineage import without_previews
 from interlock.gateway.records import DecisionRecord, SessionRecord, StoredResponse
 from interlock.gateway.tables import (
     decision_labels,
@@ -170,6 +171,35 @@ class DecisionRepository:
         async with self._database.read() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else _decision(row)
+
+    async def forget_values(self, *, since: float, before: float, now: float) -> int:
+        """Takes arguments and what was read out of decisions of that time, some at a time.
+
+        Verdict, rule, ids and labels stay; `basis` says that and when the values went. Returns
+        how many decisions were changed. Index: `ix_decisions_at_id`.
+        """
+        changed = 0
+        after = (since, "")
+        columns = (decisions.c.id, decisions.c.at, decisions.c.lineage, decisions.c.basis)
+        while True:
+            query = (
+                select(*columns, decisions.c.args)
+                .where(tuple_(decisions.c.at, decisions.c.id) > after, decisions.c.at < before)
+                .order_by(decisions.c.at, decisions.c.id)
+                .limit(_PURGE_ROWS)
+            )
+            async with self._database.transaction() as connection:
+                rows = (await connection.execute(query)).all()
+                for row in rows:
+                    left = _without_values(row.args, row.lineage, row.basis, now)
+                    if left is not None:
+                        await connection.execute(
+                            update(decisions).where(decisions.c.id == row.id).values(**left)
+                        )
+                        changed += 1
+            if len(rows) < _PURGE_ROWS:
+                return changed
+            after = (rows[-1].at, rows[-1].id)
 
     async def purge(self, *, before: float) -> int:
         """Deletes decisions and their label rows older than `before`, some at a time."""
@@ -464,6 +494,22 @@ def _decision(row: Row[Any]) -> DecisionRecord:
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
     return DecisionRecord(**values)
+
+
+def _without_values(
+    args: str | None, lineage_json: str, basis_json: str, now: float
+) -> dict[str, Any] | None:
+    """What replaces the columns of a decision that hold values; None: it holds none."""
+    lineage = msgspec.json.decode(lineage_json)
+    kept = without_previews(lineage)
+    if args is None and kept == lineage:
+        return None
+    basis = {**msgspec.json.decode(basis_json), "values": "removed", "values_removed_at": now}
+    return {
+        "args": None,
+        "lineage": msgspec.json.encode(kept).decode(),
+        "basis": msgspec.json.encode(basis).decode(),
+    }
 
 
 async def _purge(database: Database, table: Table, condition: ColumnElement[bool]) -> int:

@@ -33,6 +33,9 @@ class GatewaySettings(BaseModel):
     """Seconds a stored Responses answer can be fetched."""
     decision_days: float = Field(default=365.0, gt=0)
     """Days a decision is kept."""
+    value_days: float | None = Field(default=None, gt=0)
+    """Days the values of a decision are kept: arguments, and what was read. Then its verdict,
+    rule, ids and labels remain. Absent: as long as the decision."""
     usage_days: float = Field(default=400.0, gt=0)
     """Days a usage record is kept."""
     policy_files: tuple[Path, ...] = ()

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.support.records import make_decision, make_response, make_session, make_usage
 
 from interlock.gateway.history import (
@@ -207,9 +208,38 @@ async def test_cleaning_up_removes_what_is_old_enough_and_nothing_else(
 
     purged = await history.purge(now=now, decision_days=30, usage_days=30)
 
-    assert purged == Purged(decisions=2001, usage=1, sessions=2)
+    assert purged == Purged(decisions=2001, values=0, usage=1, sessions=2)
     page = await history.decisions(DecisionFilter(label="pii"))
     assert [record.id for record in page.decisions] == ["young"]
+
+
+async def test_values_go_before_their_decisions_and_everything_else_stays(
+    database: Database, tmp_path: Path
+) -> None:
+    now = T0 + 100 * DAY
+    read = {"id": "r", "kind": "tool_result", "ref": "c", "tool": "t", "preview": "from outside"}
+    lineage = {"nodes": [read], "edges": [], "path": ["r"]}
+    basis = {"values": "full", "policies": ["p@1"]}
+    old = make_decision(id="old", at=T0, args={"to": "ann"}, lineage=lineage, basis=basis)
+    bare = make_decision(id="bare", at=T0, args=None, basis={"values": "none"})
+    young = make_decision(id="young", at=now - DAY, args={"to": "ben"}, lineage=lineage)
+    await store(database, tmp_path, old, bare, young)
+    history = History(database)
+    kept: dict[str, Any] = {"decision_days": 365, "usage_days": 365, "value_days": 30}
+
+    first = await history.purge(now=now, **kept)
+    again = await history.purge(now=now + 1, **kept)
+    later = await history.purge(now=now + 29.5 * DAY, **kept)
+
+    assert [first.values, again.values, later.values] == [1, 0, 1]
+    assert await history.decision("bare") == bare
+    gone = await history.decision("old")
+    assert gone == structs.replace(
+        old,
+        args=None,
+        lineage={**lineage, "nodes": [{k: v for k, v in read.items() if k != "preview"}]},
+        basis={**basis, "values": "removed", "values_removed_at": now},
+    )
 
 
 async def test_a_changed_tool_waits_until_it_is_approved(database: Database) -> None:
