@@ -61,6 +61,7 @@ from interlock.identity.bootstrap import BootstrapResult
 from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
+from interlock.ops.errors import WorkerAloneError
 from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
 from interlock.policy.errors import PolicyError
@@ -511,6 +512,26 @@ async def serve(settings: AppSettings, *, ready: Callable[[str, BootstrapResult]
                 ticking = group.create_task(tick(application, server))
                 await server.serve(sockets=list(listening))
                 ticking.cancel()
+
+
+async def work(settings: AppSettings, *, ready: Callable[[BootstrapResult], None]) -> None:
+    """Makes agents' replies and other durable work until a signal stops it; opens no port.
+
+    Raises:
+        WorkerAloneError: the store is SQLite, which one process has for itself.
+    """
+    if application_alone(settings):
+        raise WorkerAloneError
+    server = settings.server.model_copy(update={"durable_work": True})
+    application = build(settings.model_copy(update={"server": server}))
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(sign, stopped.set)
+    async with application.running() as made:
+        ready(made)
+        _settle_collector()
+        await stopped.wait()
 
 
 def _settle_collector() -> None:

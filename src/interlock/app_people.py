@@ -102,6 +102,7 @@ class LazyDurable:
             settings.data,
             workflows=[Workflow(name=WORKFLOW, run=self._reply)],
             queues=[Queue(name=QUEUE)],  # `Turns` counts: a queue knows nothing of people
+            takes_work=settings.server.durable_work,
         )
         self._starting = asyncio.Lock()
         self._started = False

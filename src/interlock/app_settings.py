@@ -12,9 +12,17 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, get_origin
+from typing import Any, ClassVar, Self, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.events.settings import EventSettings
@@ -87,6 +95,9 @@ class ServerSettings(BaseModel):
     """Browser origins that may call the APIs, e.g. `https://chat.example`; `*`: any."""
     metrics: bool = True
     """Whether `/metrics` is served."""
+    durable_work: bool = True
+    """Whether this process makes agents' replies itself. False: it leaves them to
+    `interlock worker` processes on the same PostgreSQL database."""
     public_base_url: str | None = None
     """Where browsers reach the server; decides about secure cookies and links."""
     trusted_proxies: tuple[str, ...] = ()
@@ -134,6 +145,14 @@ class AppSettings(BaseModel):
     auth: AuthSettings = AuthSettings()
     features: FeatureSettings = FeatureSettings()
     api: ApiSettings = ApiSettings()
+
+    @model_validator(mode="after")
+    def _somebody_works(self) -> Self:
+        if not self.server.durable_work and self.database_url.startswith("sqlite"):
+            raise ValueError(
+                "`server.durable_work = false` needs PostgreSQL: a SQLite store has one process"
+            )
+        return self
 
     @property
     def database_url(self) -> str:

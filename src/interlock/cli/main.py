@@ -16,6 +16,10 @@ class _Commands(LazyGroup):
 
     lazy: ClassVar[Mapping[str, Lazy]] = {
         "serve": Lazy("interlock.cli.serve:serve", "Serve the gateway."),
+        "worker": Lazy(
+            "interlock.cli.worker:worker",
+            "Make agents' replies beside the servers, on the same PostgreSQL database.",
+        ),
         "demo": Lazy(
             "interlock.cli.demo:demo",
             "Start a server with the demo model and show what a policy stops.",

@@ -13,7 +13,7 @@ from interlock.cli.failures import reported
 from interlock.identity.bootstrap import BootstrapResult
 from interlock.telemetry.logs import configure_logs
 
-__all__ = ["serve"]
+__all__ = ["announce_made", "serve"]
 
 
 def serve(
@@ -65,13 +65,7 @@ def serve(
 
 def _announce(console: Console, base_url: str, made: BootstrapResult) -> None:
     console.print(f"Interlock is serving on {base_url}")
-    if made.admin_email is not None:
-        console.print("\nShown only this once:")
-        console.print(f"  administrator  {made.admin_email}")
-        if made.admin_password is not None:
-            console.print(f"  password       {made.admin_password}")
-        if made.key is not None:
-            console.print(f"  gateway key    {made.key}")
+    announce_made(console, made)
     console.print(f"\nLook at it: {base_url}/console")
     console.print(
         "\nPoint a client at it:\n"
@@ -80,3 +74,14 @@ def _announce(console: Console, base_url: str, made: BootstrapResult) -> None:
         f"  PROVIDER       openai, anthropic, ...: `interlock providers list`; `demo` needs no "
         "provider key"
     )
+
+
+def announce_made(console: Console, made: BootstrapResult) -> None:
+    """Shows the credentials that a first start made, if it was one."""
+    if made.admin_email is not None:
+        console.print("\nShown only this once:")
+        console.print(f"  administrator  {made.admin_email}")
+        if made.admin_password is not None:
+            console.print(f"  password       {made.admin_password}")
+        if made.key is not None:
+            console.print(f"  gateway key    {made.key}")

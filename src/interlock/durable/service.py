@@ -77,12 +77,15 @@ class Durable:
         workflows: Sequence[Workflow],
         queues: Sequence[Queue],
         takeover_s: float = 5.0,
+        takes_work: bool = True,
     ) -> None:
+        """With `takes_work` false this process only hands work over (PostgreSQL only)."""
         self._database = database
         self._path = data / "durable.db"
         self._workflows = tuple(workflows)
         self._queues = tuple(queues)
         self._takeover_s = takeover_s
+        self._takes_work = takes_work
         self._held: IO[bytes] | None = None
         self._living: asyncio.Task[None] | None = None
         self._engine: DBOS | None = None
@@ -101,7 +104,7 @@ class Durable:
             self._hold()
         process = new_uuid() if shared else _ALONE
         try:
-            if shared:
+            if shared and self._takes_work:
                 await self._live(process)
             self._open(process)
             for queue in self._queues:
@@ -217,6 +220,8 @@ class Durable:
         self._engine = DBOS(config=config)
         for workflow in self._workflows:
             DBOS.workflow(name=workflow.name)(_entry(workflow))
+        if not self._takes_work:
+            DBOS.listen_queues([])
         DBOS.launch()
 
     def _url(self) -> str:

@@ -5,7 +5,13 @@ from typing import ClassVar
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 
-__all__ = ["BackupError", "DataInUseError", "DataUnusableError", "StoreNotEmptyError"]
+__all__ = [
+    "BackupError",
+    "DataInUseError",
+    "DataUnusableError",
+    "StoreNotEmptyError",
+    "WorkerAloneError",
+]
 
 
 class BackupError(InterlockError):
@@ -52,4 +58,17 @@ class DataUnusableError(InterlockError):
         super().__init__(
             f"`{path}` cannot be used: {reason}",
             hint="name a directory this user may write to with `--data`",
+        )
+
+
+class WorkerAloneError(InterlockError):
+    """A worker was started on SQLite, which one process has for itself."""
+
+    kind: ClassVar[ErrorKind] = ErrorKind.INVALID
+    code: ClassVar[str] = "worker_needs_postgresql"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "workers need PostgreSQL: with SQLite the server does all the work itself",
+            hint="set INTERLOCK_DATABASE_URL=postgresql://... for servers and workers",
         )
