@@ -7,7 +7,7 @@ cookie sessions, and all live streams read one log.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -31,7 +31,6 @@ from interlock.conversations.spine import Spine
 from interlock.conversations.tooling import PeopleTools
 from interlock.conversations.unfinished import unfinished_streams
 from interlock.durable.model import Queue, Workflow
-from interlock.durable.service import Durable, step
 from interlock.events.log import EventLog
 from interlock.events.redis_fanout import RedisFanout
 from interlock.gateway.door import Door
@@ -47,6 +46,9 @@ from interlock.surfaces.chat.routes.openai import OpenAiParts, openai_router
 from interlock.surfaces.chat.routes.tools import tools_router
 from interlock.web.credentials import Credentials
 from interlock.web.sse import SseStreams
+
+if TYPE_CHECKING:
+    from interlock.durable.service import Durable
 
 __all__ = ["Front", "PeopleParts", "build_people"]
 
@@ -96,45 +98,50 @@ class LazyDurable:
     def __init__(self, store: Store, settings: AppSettings) -> None:
         self.replies: AgentReplies | None = None
         self._store = store
-        self._data = settings.data
-        self._engine = Durable(
-            store.database,
-            settings.data,
-            workflows=[Workflow(name=WORKFLOW, run=self._reply)],
-            queues=[Queue(name=QUEUE)],  # `Turns` counts: a queue knows nothing of people
-            takes_work=settings.server.durable_work,
-        )
+        self._settings = settings
+        self._engine: Durable | None = None
         self._starting = asyncio.Lock()
-        self._started = False
 
     async def begin(self) -> None:
         """Starts it if there may be work left, and hands over what never got to it."""
         shared = self._store.database.dialect == "postgresql"
-        if shared or (self._data / "durable.db").exists():
+        if shared or (self._settings.data / "durable.db").exists():
             await self._start()
             if self.replies is not None:
                 await self.replies.resume()
 
     async def enqueue(self, message_id: str) -> None:
         """Hands a reply over."""
-        await self._start()
-        await self._engine.enqueue(QUEUE, WORKFLOW, message_id, id=message_id)
+        engine = await self._start()
+        await engine.enqueue(QUEUE, WORKFLOW, message_id, id=message_id)
 
     async def stop(self, *, wait_s: float) -> None:
         """Stops it, if it runs."""
         if self.replies is not None:
             await self.replies.close()
-        await self._engine.stop(wait_s=wait_s)
+        if self._engine is not None:
+            await self._engine.stop(wait_s=wait_s)
 
-    async def _start(self) -> None:
+    async def _start(self) -> "Durable":
         async with self._starting:
-            if not self._started:
-                await self._engine.start()
-                self._started = True
+            if self._engine is None:
+                # DBOS takes 20 MB of memory, which a gateway without chats does without.
+                from interlock.durable.service import Durable, step  # noqa: PLC0415
 
-    async def _reply(self, message_id: str) -> None:
-        assert self.replies is not None  # noqa: S101 - built together
-        await step("reply", self.replies.make, message_id)
+                async def reply(message_id: str) -> None:
+                    assert self.replies is not None  # noqa: S101 - built together
+                    await step("reply", self.replies.make, message_id)
+
+                engine = Durable(
+                    self._store.database,
+                    self._settings.data,
+                    workflows=[Workflow(name=WORKFLOW, run=reply)],
+                    queues=[Queue(name=QUEUE)],  # `Turns` counts: it knows nothing of people
+                    takes_work=self._settings.server.durable_work,
+                )
+                await engine.start()
+                self._engine = engine
+            return self._engine
 
 
 class Front:

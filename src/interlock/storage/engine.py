@@ -13,16 +13,18 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import psycopg
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from interlock.storage.errors import StoreDamagedError, StoreUnavailable, StoreUrlError
+
+if TYPE_CHECKING:
+    import psycopg
 
 __all__ = ["Database", "Dialect", "after_commit", "after_rollback", "in_time", "unreachable"]
 
@@ -169,8 +171,11 @@ class Database:
             connection.execute(pragma)
         return connection
 
-    def connect_postgresql(self) -> psycopg.Connection[tuple[Any, ...]]:
+    def connect_postgresql(self) -> "psycopg.Connection[tuple[Any, ...]]":
         """A raw connection in autocommit mode, usable from the thread that owns it."""
+        # psycopg takes 9 MB of memory, which a server on SQLite does without.
+        import psycopg  # noqa: PLC0415
+
         conninfo = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
         return psycopg.connect(conninfo, autocommit=True, **self._postgresql_args())
 
@@ -303,7 +308,7 @@ def _is_outage(error: DBAPIError) -> bool:
         return name.startswith(
             ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CANTOPEN", "SQLITE_IOERR", "SQLITE_FULL")
         )
-    return isinstance(original, psycopg.OperationalError | psycopg.InterfaceError)
+    return isinstance(error, OperationalError | InterfaceError)
 
 
 def _normalise(url: str) -> URL:

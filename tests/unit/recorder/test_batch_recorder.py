@@ -9,8 +9,9 @@ from tests.support.records import make_decision, make_response, make_session, ma
 
 from interlock.gateway.history import DecisionFilter, History
 from interlock.gateway.recorder import BatchRecorder, RecorderSettings
+from interlock.gateway.recorder.choosing import sink_for
 from interlock.gateway.recorder.rows import Batch
-from interlock.gateway.recorder.sink import SinkUnavailableError, sink_for
+from interlock.gateway.recorder.sink import SinkUnavailableError
 from interlock.gateway.repository import SessionRepository
 from interlock.storage.engine import Database
 from interlock.storage.errors import StoreUnavailable

@@ -8,9 +8,6 @@ import io
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
-from pypdf import PdfReader
-from pypdf.errors import PyPdfError
-
 from interlock.conversations.errors import InvalidFieldError
 from interlock.kernel.errors import ErrorKind, InterlockError
 
@@ -81,6 +78,10 @@ def _plain(data: bytes) -> str:
 
 
 def _pdf(data: bytes) -> str:
+    # pypdf takes 7 MB of memory, which a server that is sent no PDF does without.
+    from pypdf import PdfReader  # noqa: PLC0415
+    from pypdf.errors import PyPdfError  # noqa: PLC0415
+
     try:
         reader = PdfReader(io.BytesIO(data))
         if reader.is_encrypted:

@@ -26,13 +26,9 @@ import structlog
 from msgspec import Struct, field
 from pydantic import BaseModel, ConfigDict, Field
 
+from interlock.gateway.recorder.choosing import sink_for
 from interlock.gateway.recorder.rows import Batch, Delete, Entry, clean, from_frame, to_frame
-from interlock.gateway.recorder.sink import (
-    Sink,
-    SinkRejectedError,
-    SinkUnavailableError,
-    sink_for,
-)
+from interlock.gateway.recorder.sink import Sink, SinkRejectedError, SinkUnavailableError
 from interlock.gateway.recorder.spool import Spool, SpoolFullError
 from interlock.gateway.records import DecisionRecord, SessionRecord, StoredResponse, UsageRecord
 from interlock.gateway.repository import SessionRepository
