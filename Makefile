@@ -69,7 +69,7 @@ lock:            ## Resolve the hashed locks anew (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra demo --extra otel --group build -o requirements/run.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-	  --extra demo --extra otel --group build --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
+	  --extra demo --extra otel --extra s3 --group build --group dev -c requirements/run.txt -o requirements/dev.txt pyproject.toml
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra bench-security -c requirements/run.txt -o requirements/security.txt pyproject.toml
 

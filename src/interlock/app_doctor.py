@@ -7,7 +7,7 @@ from functools import partial
 from pydantic import SecretStr
 
 from interlock.app_settings import AppSettings
-from interlock.app_store import check_store, open_database, open_store
+from interlock.app_store import check_store, open_blobs, open_database, open_store
 from interlock.gateway.rules import FilePolicies
 from interlock.kernel.clock import SystemClock
 from interlock.ops.checks import (
@@ -26,6 +26,7 @@ from interlock.providers.catalog import BUILT_IN
 from interlock.providers.demo import DemoUpstream
 from interlock.providers.probe import probe
 from interlock.providers.settings import ProviderSettings
+from interlock.storage.object_blobs import ObjectBlobs
 from interlock.storage.secrets import KEY_FILE, SecretBox
 
 __all__ = ["checks_of"]
@@ -48,6 +49,8 @@ def checks_of(settings: AppSettings, *, providers: bool = False) -> list[Check]:
         Check("policy files", lambda: _policy_files(settings)),
         Check("providers", lambda: _providers(settings.upstreams.providers)),
     ]
+    if settings.store.blobs_url is not None:
+        checks.append(Check("files", lambda: _files(settings)))
     if there:
         checks += [
             check_database(database),
@@ -89,6 +92,13 @@ async def _providers(given: Mapping[str, ProviderSettings]) -> _Looked:
             f"{len(BUILT_IN)}",
         )
     return "ok", ", ".join(usable), ""
+
+
+async def _files(settings: AppSettings) -> _Looked:
+    blobs = open_blobs(settings)
+    if isinstance(blobs, ObjectBlobs):
+        await blobs.check()
+    return "ok", "the object store answers", ""
 
 
 async def _stored(settings: AppSettings) -> _Looked:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from interlock import __version__
 from interlock.app_limits import LimitParts
 from interlock.app_settings import AppSettings
-from interlock.app_store import Store
+from interlock.app_store import Store, open_blobs
 from interlock.conversations.agents import ModelAgents
 from interlock.conversations.attachments.service import Attachments
 from interlock.conversations.build import Talks, build_talks
@@ -36,7 +36,6 @@ from interlock.events.redis_fanout import RedisFanout
 from interlock.gateway.door import Door
 from interlock.gateway.toolbox import Toolbox
 from interlock.kernel.clock import Clock
-from interlock.storage.blobs import DirectoryBlobs
 from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
@@ -238,7 +237,7 @@ def build_people(
         chat=settings.chat,
         streams=settings.sse,
         limit=limits.posting,
-        blobs=DirectoryBlobs(settings.data / "blobs"),
+        blobs=open_blobs(settings),
     )
 
     async def missing() -> list[str]:

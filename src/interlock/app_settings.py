@@ -215,6 +215,7 @@ _SHORT = {
     "PORT": "server.port",
     "DATABASE_URL": "store.database_url",
     "REDIS_URL": "store.redis_url",
+    "BLOBS_URL": "store.blobs_url",
     "LOG_LEVEL": "telemetry.log_level",
     "LOG_FORMAT": "telemetry.log_format",
     "DATA": "data",

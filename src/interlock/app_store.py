@@ -43,8 +43,10 @@ from interlock.identity.people import People
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.ops.backup import Backup
 from interlock.policy.model import PolicySource
+from interlock.storage.blobs import Blobs, DirectoryBlobs
 from interlock.storage.engine import Database
 from interlock.storage.migrate import SchemaStatus, check_schema, migrate
+from interlock.storage.object_blobs import ObjectBlobs
 from interlock.storage.schema import metadata
 from interlock.storage.secrets import SecretBox
 from interlock.telemetry.metrics import GatewayMetrics
@@ -54,6 +56,7 @@ __all__ = [
     "backup_parts",
     "check_store",
     "migrate_store",
+    "open_blobs",
     "open_database",
     "open_store",
     "redis_client",
@@ -159,6 +162,15 @@ def backup_parts(settings: AppSettings) -> Backup:
         revision=check_store(settings).head,
         key_id=secrets.key_id,
     )
+
+
+def open_blobs(settings: AppSettings) -> Blobs:
+    """Where files are kept. Raises StoreUrlError."""
+    url = _clear(settings.store.blobs_url)
+    if url is None:
+        return DirectoryBlobs(settings.data / "blobs")
+    options = {name: _clear(value) or "" for name, value in settings.store.blobs.items()}
+    return ObjectBlobs(url, options)
 
 
 def redis_client(settings: AppSettings) -> redis.Redis | None:

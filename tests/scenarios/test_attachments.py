@@ -8,6 +8,7 @@ import httpx
 import pytest
 from pypdf import PdfWriter
 from tests.support.gateway import Gateway, running_gateway
+from tests.support.object_store import BUCKET, object_store
 
 from interlock.conversations.attachments.texts import kind_of, text_of
 from interlock.conversations.errors import InvalidFieldError
@@ -231,3 +232,28 @@ async def test_an_empty_page_is_an_empty_text(room: Room) -> None:
     made = (await room.upload("x.pdf", data.getvalue())).json()
 
     assert (made["text_state"], made["text"]) == ("ready", "")
+
+
+async def test_files_live_in_an_object_store(tmp_path: Path) -> None:
+    pytest.importorskip("obstore")
+    with object_store() as store:
+        options = "\n".join(f'{name} = "{value}"' for name, value in store.options.items())
+        toml = f'[store]\nblobs_url = "s3://{BUCKET}/chat"\n[store.blobs]\n{options}\n'
+        async with running_gateway(tmp_path / "data", toml=toml, environ=_ENVIRON) as gateway:
+            room = Room(gateway)
+            await room.open()
+            made = (await room.upload("a.txt", b"in the bucket")).json()
+            where = f"/api/attachments/{made['id']}"
+            content = await room.http.get(f"{where}/content")
+            kept = list(store.kept.values())
+            store.broken = True
+            refused = await room.upload("b.txt", b"nowhere")
+            unread = await room.http.get(f"{where}/content")
+            store.broken = False
+            removed = await room.http.delete(where, headers=room.csrf)
+            local = room.blobs()
+
+    assert (content.content, kept, local) == (b"in the bucket", [b"in the bucket"], [])
+    assert [one.status_code for one in (refused, unread, removed)] == [503, 503, 204]
+    assert [one.json()["code"] for one in (refused, unread)] == ["blobs_unavailable"] * 2
+    assert store.kept == {}

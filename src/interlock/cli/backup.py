@@ -50,6 +50,8 @@ def backup(
         parts = backup_parts(settings)
         manifest = back_up(parts, file, now=time.time(), secrets=not without_secret, progress=bar)
     _told(manifest, file, "backed up", as_json=as_json)
+    if settings.store.blobs_url is not None:
+        typer.echo("note: the files in the object store are not part of it", err=True)
 
 
 def restore(

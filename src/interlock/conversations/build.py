@@ -20,7 +20,7 @@ from interlock.conversations.spine import Spine
 from interlock.conversations.streaming.reader import Streams
 from interlock.events.log import EventLog
 from interlock.kernel.clock import Clock
-from interlock.storage.blobs import DirectoryBlobs
+from interlock.storage.blobs import Blobs
 from interlock.storage.engine import Database
 
 __all__ = ["MakeReplies", "Talks", "build_talks"]
@@ -63,7 +63,7 @@ def build_talks(
     streams: StreamSettings,
     limit: PostingLimit | None = None,
     repeats: Repeats | None = None,
-    blobs: DirectoryBlobs,
+    blobs: Blobs,
     later: Callable[[str], Awaitable[None]] | None = None,
 ) -> Talks:
     """The services; nothing is opened or started.

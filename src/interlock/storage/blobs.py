@@ -1,4 +1,4 @@
-"""Blobs: files that people and agents bring, kept in a directory under names of our own.
+"""Blobs: files that people and agents bring, kept under names of our own.
 
 A blob appears whole or not at all, and never under a name from outside.
 """
@@ -10,12 +10,12 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Protocol
 
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.kernel.ids import new_uuid
 
-__all__ = ["BlobTooLargeError", "DirectoryBlobs", "Stored"]
+__all__ = ["BlobTooLargeError", "Blobs", "DirectoryBlobs", "Stored", "place_of"]
 
 _NAME: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -37,6 +37,33 @@ class Stored:
     name: str
     size_bytes: int
     sha256: str
+
+
+class Blobs(Protocol):
+    """Where blobs are kept: a directory, or an object store (`storage.object_blobs`)."""
+
+    async def put(self, chunks: AsyncIterator[bytes], *, most: int) -> Stored:
+        """Writes a blob; when this returns it survives a power cut.
+
+        Raises:
+            BlobTooLargeError: more than `most` bytes; nothing is kept.
+        """
+        ...
+
+    async def read(self, name: str) -> bytes:
+        """A whole blob. Raises FileNotFoundError."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Removes a blob; one that is gone already is no error."""
+        ...
+
+
+def place_of(name: str) -> str:
+    """Where a blob is below its directory or prefix. Raises FileNotFoundError: no name of ours."""
+    if not _NAME.fullmatch(name):
+        raise FileNotFoundError(name)
+    return f"{name[:2]}/{name}"
 
 
 class DirectoryBlobs:
@@ -85,9 +112,7 @@ class DirectoryBlobs:
         await asyncio.to_thread(self._place(name).unlink, missing_ok=True)
 
     def _place(self, name: str) -> Path:
-        if not _NAME.fullmatch(name):
-            raise FileNotFoundError(name)
-        return self._folder / name[:2] / name
+        return self._folder / place_of(name)
 
 
 def _write(file: int, data: bytes) -> None:

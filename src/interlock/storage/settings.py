@@ -12,6 +12,12 @@ class StoreSettings(BaseModel):
 
     database_url: SecretStr | None = None
     """`sqlite:///PATH` or `postgresql://...`; none: `interlock.db` in the data directory."""
+    blobs_url: SecretStr | None = None
+    """`s3://BUCKET/PREFIX`, `gs://...`, `az://...` or `file:///PATH`: where the files of
+    conversations are kept; none: `blobs` in the data directory. Needs the extra `s3`."""
+    blobs: dict[str, SecretStr] = {}
+    """Options of that store: `endpoint`, `region`, `access_key_id`, `secret_access_key`,
+    `allow_http`, ... What is absent is looked for in the environment (`AWS_...`)."""
     redis_url: SecretStr | None = None
     """`redis://HOST:PORT/N`, when several processes serve; none: one process."""
     redis_prefix: str = Field(default="interlock", min_length=1, max_length=64)

@@ -22,8 +22,9 @@ from interlock.conversations.errors import (
 from interlock.conversations.permissions import Action
 from interlock.conversations.spine import Spine, Work, user_of
 from interlock.identity.context import Context
+from interlock.kernel.errors import InterlockError
 from interlock.kernel.ids import new_ordered_uuid
-from interlock.storage.blobs import BlobTooLargeError, DirectoryBlobs
+from interlock.storage.blobs import Blobs, BlobTooLargeError
 
 __all__ = ["Attachments"]
 
@@ -39,7 +40,7 @@ class Attachments:
     def __init__(
         self,
         spine: Spine,
-        blobs: DirectoryBlobs,
+        blobs: Blobs,
         *,
         file_bytes: int,
         conversation_bytes: int,
@@ -94,7 +95,7 @@ class Attachments:
                     raise BlobTooLargeError(self._conversation_bytes)
                 await repository.add(made)
         except BaseException:
-            await self._blobs.delete(stored.name)
+            await self._forget(stored.name)
             raise
         if made.text_state == "pending":
             await self._later(made.id)
@@ -174,7 +175,7 @@ class Attachments:
         async with self._spine.database.transaction() as connection:
             found = await self._changeable(Work(connection), ctx, attachment_id)
             await AttachmentRepository(connection).delete(found.id)
-        await self._blobs.delete(found.blob)
+        await self._forget(found.blob)
 
     async def take_text(self, attachment_id: str) -> None:
         """Reads the text of a file; again, or of one that is gone: nothing."""
@@ -190,6 +191,9 @@ class Attachments:
             values = {"text": text, "text_state": "none" if text is None else "ready"}
         except UnreadableFileError as error:
             values = {"text_state": "failed", "text_error": error.message}
+        except InterlockError as error:
+            _log.warning("the text of an attachment waits: %s", error.message)
+            return  # `resume` takes it
         except (FileNotFoundError, TimeoutError):
             _log.warning("the text of an attachment could not be taken")
             values = {"text_state": "failed", "text_error": "the file could not be read"}
@@ -214,6 +218,13 @@ class Attachments:
         for one in found:
             by_message.setdefault(one.message_id or "", []).append(one)
         return by_message
+
+    async def _forget(self, blob: str) -> None:
+        """Nobody can reach it any more, whether it could be removed or not."""
+        try:
+            await self._blobs.delete(blob)
+        except (InterlockError, OSError) as error:
+            _log.warning("a file stays behind: %s", type(error).__name__)
 
     async def _one(self, attachment_id: str) -> Attachment:
         async with self._spine.database.read() as connection:
