@@ -3,17 +3,23 @@
 from interlock.console.page import Page
 from interlock.console.routes import (
     approvals,
+    audit,
     chat,
     decisions,
     finding,
     home,
     keys,
+    limit_changes,
+    limits,
+    own,
     policies,
     policy_proof,
     providers,
     session,
     settings,
     usage,
+    user_changes,
+    users,
     whatif,
 )
 
@@ -30,7 +36,13 @@ PAGES: tuple[Page, ...] = (
     *policies.PAGES,
     *policy_proof.PAGES,
     *keys.PAGES,
+    *user_changes.PAGES,
+    *users.PAGES,
+    *limit_changes.PAGES,
+    *limits.PAGES,
     *providers.PAGES,
+    *audit.PAGES,
+    *own.PAGES,
     *settings.PAGES,
     *finding.PAGES,
 )
