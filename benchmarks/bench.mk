@@ -30,3 +30,7 @@ bench-events: $(VENV)/.run  ## Measure the event log and 2,000 live streams (abo
 .PHONY: kill-replies
 kill-replies: $(VENV)/.run  ## Kill a server 200 times while agents answer, and count what was lost
 	@$(BIN)/python -m benchmarks.kill_replies $(BENCH_ARGS)
+
+.PHONY: bench-console
+bench-console: $(VENV)/.dev  ## Measure the console in Chromium and beside a million decisions (about 8 minutes)
+	@PYTHONPATH=. $(BIN)/python -m benchmarks.console $(BENCH_ARGS)

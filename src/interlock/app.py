@@ -334,7 +334,9 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     tools = ToolRunner()
     asgi = FastAPI(title="Interlock", version=__version__, openapi_url=None)
     toolbox = Toolbox(door, tools)
-    request_limits = build_limits(store, metrics, clock)
+    request_limits = build_limits(
+        store, metrics, clock, keys=limits, sightings=key_limits.sightings
+    )
     people = build_people(
         settings,
         store,

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from starlette.requests import Request
+
 from interlock import __version__
 from interlock.app_settings import LoadedSettings
 from interlock.console.services import ProviderRow, Services, SettingRow
@@ -16,8 +18,10 @@ from interlock.gateway.door import Door, Question
 from interlock.gateway.policies.errors import PolicyStateError
 from interlock.gateway.policies.whatif import WhatIf
 from interlock.gateway.rules import FilePolicies
+from interlock.identity.invites import Invites
 from interlock.identity.model import KeyInfo, KeySpec, KeyView
-from interlock.kernel.errors import InterlockError
+from interlock.identity.roster import Roster
+from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.kernel.ids import new_id
 from interlock.policy.model import Verdict
 from interlock.providers.catalog import BUILT_IN, KINDS
@@ -217,7 +221,23 @@ def services_of(
         talks=application.people.talks,
         context=partial(application.people.credentials.context, surface="console"),
         trails=application.people.trails,
+        limits=application.limits.desk,
+        roster=Roster(store.database, application.clock),
+        people=store.people,
+        invites=Invites(
+            store.database, store.audit, application.clock, key=store.secrets.derive("invitations")
+        ),
+        own_session=partial(_own_session, application),
     )
+
+
+async def _own_session(application: "Application", request: Request) -> str | None:
+    try:
+        return (await application.people.credentials.resolved(request)).session.id
+    except InterlockError as error:
+        if error.error_kind is not ErrorKind.UNAUTHENTICATED:
+            raise
+        return None
 
 
 def provider_rows(settings: UpstreamSettings) -> list[ProviderRow]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import redis.asyncio as redis
@@ -9,8 +10,10 @@ import redis.asyncio as redis
 from interlock.app_settings import AppSettings
 from interlock.kernel.clock import Clock
 from interlock.limits.counters import RedisCounters
+from interlock.limits.desk import note_keys
 from interlock.limits.service import Limits, MemoryLimits, SpentSoFar
 from interlock.limits.shared import SharedLimits
+from interlock.limits.sightings import Sightings
 
 __all__ = ["KeyLimitParts", "build_key_limits"]
 
@@ -26,6 +29,8 @@ class KeyLimitParts:
     """The limits, and how to end them."""
 
     limits: Limits
+    sightings: Sightings
+    """Whom limits stopped lately, of keys and of requests."""
     close: Callable[[], Awaitable[None]] = _nothing
 
 
@@ -33,15 +38,26 @@ def build_key_limits(settings: AppSettings, clock: Clock, spent: SpentSoFar) -> 
     """Nothing is connected before the first key with a limit comes."""
     url = settings.store.redis_url
     if url is None:
-        return KeyLimitParts(limits=MemoryLimits(clock, spent, settings.limits))
+        noted = Sightings(clock)
+        return KeyLimitParts(
+            limits=MemoryLimits(clock, spent, settings.limits, refused=partial(note_keys, noted)),
+            sightings=noted,
+        )
     client = redis.Redis.from_url(
         url.get_secret_value(), socket_connect_timeout=_TIMEOUT_S, socket_timeout=_TIMEOUT_S
     )
-    counters = RedisCounters(client, prefix=f"{settings.store.redis_prefix}:limit:")
-    limits = SharedLimits(counters, clock, spent, settings.limits)
+    prefix = settings.store.redis_prefix
+    noted = Sightings(clock, client, prefix=f"{prefix}:seen:")
+    limits = SharedLimits(
+        RedisCounters(client, prefix=f"{prefix}:limit:"),
+        clock,
+        spent,
+        settings.limits,
+        refused=partial(note_keys, noted),
+    )
 
     async def close() -> None:
         await limits.settle()
         await client.aclose()
 
-    return KeyLimitParts(limits=limits, close=close)
+    return KeyLimitParts(limits=limits, sightings=noted, close=close)

@@ -14,9 +14,12 @@ from interlock.app_store import Store, redis_client
 from interlock.conversations.postlimit import ProfilePostingLimit
 from interlock.kernel.clock import Clock
 from interlock.limits.counters import Counters, MemoryCounters, RedisCounters
+from interlock.limits.desk import LimitDesk
 from interlock.limits.metrics import LimitMetrics
 from interlock.limits.profiles import LimitProfiles
 from interlock.limits.routes import RouteLimits, RouteSettings
+from interlock.limits.service import Limits
+from interlock.limits.sightings import Sightings
 from interlock.surfaces.chat.limiting import Limiter
 from interlock.surfaces.chat.metrics import ProbeMetrics
 from interlock.surfaces.chat.openai_errors import refusal
@@ -34,6 +37,7 @@ class LimitParts:
     routes: RouteLimits
     """Run `routes.run()` in a task group as long as requests are served."""
     profiles: LimitProfiles
+    desk: LimitDesk
     posting: ProfilePostingLimit
     probes: ProbeMetrics
     clock: Clock
@@ -54,8 +58,10 @@ class LimitParts:
             await self.client.aclose()
 
 
-def build_limits(store: Store, metrics: GatewayMetrics, clock: Clock) -> LimitParts:
-    """The limits of a server; nothing is opened yet."""
+def build_limits(
+    store: Store, metrics: GatewayMetrics, clock: Clock, *, keys: Limits, sightings: Sightings
+) -> LimitParts:
+    """The limits of a server; nothing is opened yet. `keys` are the limits of keys."""
     settings: AppSettings = store.settings
     client = redis_client(settings)
     counters: Counters = MemoryCounters(clock)
@@ -73,10 +79,13 @@ def build_limits(store: Store, metrics: GatewayMetrics, clock: Clock) -> LimitPa
             burst=given.burst,
         ),
         LimitMetrics(metrics.register),
+        sightings=sightings,
     )
+    profiles = LimitProfiles(store.database, store.audit, clock, changed=routes.changed)
     return LimitParts(
         routes=routes,
-        profiles=LimitProfiles(store.database, store.audit, clock, changed=routes.changed),
+        profiles=profiles,
+        desk=LimitDesk(routes, profiles, counters, sightings, keys),
         posting=ProfilePostingLimit(routes),
         probes=ProbeMetrics(metrics.register),
         clock=clock,

@@ -150,3 +150,28 @@ async def test_an_ended_session_keeps_what_was_typed(desk: Desk) -> None:
     await page.fill("#f-text", "// typed before the session ended")
     await page.wait_for_selector("dialog[open]")
     assert await page.input_value("#f-text") == "// typed before the session ended"
+
+
+async def test_the_editor_offers_tools_arguments_and_labels_to_the_keyboard(desk: Desk) -> None:
+    page = await desk.open("admin")
+    await page.goto(f"{desk.base}/console/policies/support-bot")
+    await page.click("#f-text")
+    await page.keyboard.press("Control+End")
+    await page.keyboard.type('tool "re')
+    await page.wait_for_selector(".offers [aria-selected='true']")
+    assert await page.get_attribute("#f-text", "aria-activedescendant") == "offer-0"
+    await page.keyboard.press("Enter")
+    await page.keyboard.type(" { must deny when que")
+    await page.keyboard.press("Tab")
+    await page.keyboard.type(".ta")
+    await page.keyboard.press("Enter")
+    assert (await page.inner_text("#e-help")).startswith("tags: ")
+    await page.keyboard.type(' overlaps {"un')
+    await page.keyboard.press("Enter")
+    await page.keyboard.type("}; }")
+    written = await page.input_value("#f-text")
+    assert written.endswith('tool "refund" { must deny when query.tags overlaps {"untrusted"}; }')
+    await page.wait_for_selector("#check .outline a[data-line='11']")
+    await page.click("#check .outline a[data-line='4']")
+    assert (await page.evaluate("document.activeElement.selectionStart")) == written.index("tool")
+    assert desk.complaints == []

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tests.support.console_site import Site
+from tests.support.control_rows import fill_control
 
 from interlock.gateway.approvals.model import Question
 from interlock.gateway.records import DecisionRecord, UsageRecord
@@ -166,7 +167,7 @@ async def fill(site: Site) -> dict[str, str]:
         keep_values=True,
     )
     await store.approvals._open("apr_1", question)
-    return {
+    return await fill_control(site) | {
         "decision": "dec_000000000000000000000004",
         "hostile": "dec_hostile",
         "policy": "support-bot",

@@ -43,6 +43,8 @@ NAV: tuple[Entry, ...] = (
         key="p",
     ),
     Entry(group="Control", name="Keys", path="/console/keys", icon="key", key="k"),
+    Entry(group="Control", name="Users", path="/console/users", icon="people", admin=True),
+    Entry(group="Control", name="Limits", path="/console/limits", icon="gauge", admin=True),
     Entry(group="Control", name="Providers", path="/console/providers", icon="plug", admin=True),
     Entry(group="Control", name="Settings", path="/console/settings/profile", icon="gear"),
 )

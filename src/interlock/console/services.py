@@ -18,7 +18,11 @@ from interlock.gateway.policies.whatif import WhatIf
 from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.context import Context
+from interlock.identity.invites import Invites
+from interlock.identity.people import People
+from interlock.identity.roster import Roster
 from interlock.kernel.clock import Clock
+from interlock.limits.desk import LimitDesk
 
 __all__ = ["DemoAttack", "ProviderRow", "Services", "SettingRow"]
 
@@ -54,6 +58,11 @@ async def _no_trails(message_ids: Sequence[str]) -> Mapping[str, Mapping[str, An
     return {}
 
 
+async def _no_session(request: Request) -> str | None:
+    del request
+    return None
+
+
 class DemoAttack(Protocol):
     """Plays an injection with the demo model through the gateway."""
 
@@ -77,6 +86,10 @@ class Services:
     approvals: Approvals
     admin: IdentityAdmin
     audit: AuditLog
+    roster: Roster
+    people: People
+    invites: Invites
+    limits: LimitDesk
     demo: DemoAttack
     providers: Callable[[], Sequence[ProviderRow]]
     probe: Callable[[str], Awaitable[str | None]]
@@ -93,6 +106,8 @@ class Services:
     """The person of a request as the services of conversations take him."""
     trails: Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]] = _no_trails
     """How replies came about, by message."""
+    own_session: Callable[[Request], Awaitable[str | None]] = _no_session
+    """Id of the log-in session of a request; None: it has none of this server."""
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -30,7 +30,9 @@ __all__ = ["Console"]
 _log = logging.getLogger("interlock.console")
 _BODY_BYTES = 4 << 20
 _SAFE = {"GET", "HEAD"}
-_SECRET = (PASSWORD_FIELD, "csrf", "password", "secret", "provider_key")
+_SECRET = (
+    PASSWORD_FIELD, "csrf", "password", "new_password", "again", "secret", "provider_key",
+)  # fmt: skip
 """Fields that are not sent back to the browser when a form is sent again."""
 
 

@@ -1,21 +1,23 @@
 """The template engine and the few filters templates use. Autoescape is always on."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from urllib.parse import quote, urlencode
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 
 from interlock.console import words
 from interlock.console.assets import ASSETS
+from interlock.console.look import Look
 from interlock.console.text import ansi, cut, finalize, kept, markdown, shown
 
 __all__ = ["ENVIRONMENT", "address", "ago", "duration", "instant", "money", "pretty"]
 
 
-def instant(at: float | None) -> str:
-    """UTC to the second, or `-`."""
-    return "-" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+def instant(at: float | None, zone: tzinfo = UTC) -> str:
+    """To the second, with the zone, or `-`."""
+    return "-" if at is None else f"{datetime.fromtimestamp(at, zone):%Y-%m-%d %H:%M:%S %Z}"
 
 
 def iso(at: float | None) -> str:
@@ -23,18 +25,18 @@ def iso(at: float | None) -> str:
     return "" if at is None else datetime.fromtimestamp(at, UTC).isoformat()
 
 
-def clock(at: float) -> str:
-    """Hours, minutes and seconds, UTC."""
-    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"
+def clock(at: float, zone: tzinfo = UTC) -> str:
+    """Hours, minutes and seconds."""
+    return f"{datetime.fromtimestamp(at, zone):%H:%M:%S}"
 
 
-def ago(at: float | None, now: float) -> str:
+def ago(at: float | None, now: float, zone: tzinfo = UTC) -> str:
     """`4 min ago` up to a day, then the date; `in 3 h` ahead."""
     if at is None:
         return "never"
     seconds = now - at
     if abs(seconds) >= 86_400:
-        return f"{datetime.fromtimestamp(at, UTC):%d %b %Y}"
+        return f"{datetime.fromtimestamp(at, zone):%d %b %Y}"
     size = duration(abs(seconds), coarse=True)
     return f"{size} ago" if seconds >= 0 else f"in {size}"
 
@@ -81,6 +83,26 @@ def address(path: str, **params: object) -> str:
     return f"{path}?{urlencode(found)}" if found else path
 
 
+def _zone(context: Context) -> tzinfo:
+    look = context.get("look")
+    return look.clock if isinstance(look, Look) else UTC
+
+
+@pass_context
+def _instant_here(context: Context, at: float | None) -> str:
+    return instant(at, _zone(context))
+
+
+@pass_context
+def _clock_here(context: Context, at: float) -> str:
+    return clock(at, _zone(context))
+
+
+@pass_context
+def _ago_here(context: Context, at: float | None, now: float) -> str:
+    return ago(at, now, _zone(context))
+
+
 def _made() -> Environment:
     found = Environment(
         loader=PackageLoader("interlock.console", "templates"),
@@ -92,13 +114,13 @@ def _made() -> Environment:
         auto_reload=False,
     )
     found.filters.update(
-        ago=ago,
+        ago=_ago_here,
         ansi=ansi,
-        clock=clock,
+        clock=_clock_here,
         compact=compact,
         cut=cut,
         duration=duration,
-        instant=instant,
+        instant=_instant_here,
         iso=iso,
         kept=kept,
         markdown=markdown,
@@ -111,6 +133,7 @@ def _made() -> Environment:
         address=address,
         asset=ASSETS.url,
         plural=words.plural,
+        zip=zip,
         VERDICTS=words.VERDICTS,
         STATES=words.STATES,
         OUTCOMES=words.OUTCOMES,

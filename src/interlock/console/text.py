@@ -46,6 +46,14 @@ _HIDDEN = re.compile(
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb"
     "\U000e0000-\U000e0fff\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
 )
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
+    + "".join(
+        f"{chr(0x10000 * plane + 0xFFFE)}{chr(0x10000 * plane + 0xFFFF)}" for plane in range(17)
+    )
+    + "]"
+)
+"""Characters no HTML document may contain."""
 _ANSI = re.compile(r"\x1b\[([0-9;]{0,32})m")
 _ANSI_OTHER = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _COLOURS = ("black", "red", "green", "yellow", "blue", "magenta", "cyan", "white")
@@ -109,8 +117,8 @@ class Kept(str):
 
 
 def kept(value: object) -> Kept:
-    """For values of form fields: escaped, but not replaced."""
-    return Kept("" if value is None else str(value))
+    """For values of form fields: escaped; only what HTML cannot carry at all is replaced."""
+    return Kept(_UNFIT.sub("\ufffd", "" if value is None else str(value)))
 
 
 def finalize(value: object) -> object:

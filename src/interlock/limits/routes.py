@@ -8,22 +8,24 @@ Source: conversations.md sections 15.4 and 15.5.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import InterlockError
-from interlock.limits.algorithms import Limit
+from interlock.limits.algorithms import Limit, Verdict
 from interlock.limits.counters import Counters
 from interlock.limits.errors import Ruled, TooManyRequestsError
 from interlock.limits.matching import Matcher
 from interlock.limits.metrics import LimitMetrics
 from interlock.limits.model import POSTING, Profile, Scope, limit_of, scope_of
 from interlock.limits.repository import LimitRepository
+from interlock.limits.ruling import Asker, Peeked, RouteSettings, Rule, terms, who_of
+from interlock.limits.sightings import Sightings
 from interlock.storage.engine import Database
 
-__all__ = ["Asker", "RouteLimits", "RouteSettings", "Ruled"]
+__all__ = ["Asker", "Peeked", "RouteLimits", "RouteSettings", "Ruled"]
 
 _log = logging.getLogger("interlock.limits")
 _REFRESH_S: Final = 5.0
@@ -31,27 +33,6 @@ _ADMIN: Final = "/api/admin/limits/"
 _LIMITED: Final = ("/api/", "/v1/")
 _ADMIN_FLOOR: Final = Limit(algorithm="gcra", amount=10, period_s=1.0)
 _POSTING: Final = Limit(algorithm="gcra", amount=10, period_s=0.2)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteSettings:
-    """What holds where nothing is assigned."""
-
-    enabled: bool = True
-    login_per_minute: int = 10
-    """Attempts per address."""
-    default_rps: float = 50.0
-    burst: int = 100
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
-    """Who makes a request, as far as it is known."""
-
-    address: str
-    user_id: str | None = None
-    session_id: str | None = None
-    conversation_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +52,11 @@ class RouteLimits:
         clock: Clock,
         settings: RouteSettings,
         metrics: LimitMetrics | None = None,
+        *,
+        sightings: Sightings | None = None,
     ) -> None:
         self._metrics = metrics
+        self._sightings = sightings
         self._database = database
         self._counters = counters
         self._clock = clock
@@ -101,6 +85,8 @@ class RouteLimits:
                 async with asyncio.timeout(_REFRESH_S):
                     await self._stale.wait()
             except TimeoutError:
+                if self._sightings is not None:
+                    await self._sightings.share()
                 try:
                     await self._read()
                 except InterlockError as exc:
@@ -114,27 +100,48 @@ class RouteLimits:
         Raises:
             StoreUnavailable, CountersUnavailable: nobody can say.
         """
-        if not self._settings.enabled or method == "OPTIONS":
+        rule = await self._rule(method, path)
+        if rule is None:
             return None
-        known = self._known or await self._read()
-        found = known.matcher.find(method, path)
-        if found is not None:
-            profile, limit, scope = known.profiles[found.profile_id]
-            place, name = found.id, profile.name
-        elif (method, path) == ("POST", "/api/auth/login"):
-            limit, scope, place, name = self._login, "ip", "auth_login", "auth_login"
-        elif path.startswith(_LIMITED):
-            limit, scope, place, name = self._default, "user_or_ip", "default", "default"
-        else:
-            return None
-        bucket = f"{place}\0{_terms(limit)}\0{_bucket_of(scope, asker)}"
-        verdict = await self._counters.take(bucket, limit)
+        bucket = rule.bucket(asker)
+        verdict = await self._counters.take(bucket, rule.limit)
+        self._seen(bucket, rule.place, rule.profile, who_of(rule.scope, asker), rule.limit, verdict)
         if not verdict.allowed and path.startswith(_ADMIN):
             # Nobody may lock himself out of the place where limits are mended.
             floor = await self._counters.take(f"admin\0{asker.user_id}", _ADMIN_FLOOR)
             if floor.allowed:
                 verdict = floor
-        return self._told(Ruled(profile=name, verdict=verdict))
+        return self._told(Ruled(profile=rule.profile, verdict=verdict))
+
+    async def peek(self, method: str, path: str, asker: Asker) -> Peeked | None:
+        """What `check` would say; counts nothing.
+
+        Raises:
+            StoreUnavailable, CountersUnavailable: nobody can say.
+        """
+        rule = await self._rule(method, path)
+        if rule is None:
+            return None
+        return Peeked(
+            place=rule.place,
+            profile=rule.profile,
+            limit=rule.limit,
+            scope=rule.scope,
+            verdict=await self._counters.look(rule.bucket(asker), rule.limit),
+        )
+
+    def built_in(self) -> Sequence[tuple[str, str, Limit, Scope]]:
+        """What holds where nothing is assigned: method, path, limit, scope."""
+        return (
+            ("POST", "/api/auth/login", self._login, "ip"),
+            ("*", "/api/*", self._default, "user_or_ip"),
+            ("*", "/v1/*", self._default, "user_or_ip"),
+        )
+
+    @property
+    def enabled(self) -> bool:
+        """Whether requests are limited at all."""
+        return self._settings.enabled
 
     async def post(self, user_id: str, conversation_id: str) -> None:
         """Counts a message a person posts (15.5).
@@ -148,11 +155,40 @@ class RouteLimits:
         known = self._known or await self._read()
         profile = known.by_name.get(POSTING)
         limit = _POSTING if profile is None else known.profiles[profile.id][1]
-        bucket = f"{POSTING}\0{_terms(limit)}\0{user_id}\0{conversation_id}"
+        bucket = f"{POSTING}\0{terms(limit)}\0{user_id}\0{conversation_id}"
         verdict = await self._counters.take(bucket, limit)
+        self._seen(bucket, POSTING, POSTING, f"user:{user_id}", limit, verdict)
         ruled = self._told(Ruled(profile=POSTING, verdict=verdict))
         if not verdict.allowed:
             raise TooManyRequestsError(ruled)
+
+    async def _rule(self, method: str, path: str) -> Rule | None:
+        if not self._settings.enabled or method == "OPTIONS":
+            return None
+        known = self._known or await self._read()
+        found = known.matcher.find(method, path)
+        if found is not None:
+            profile, limit, scope = known.profiles[found.profile_id]
+            return Rule(place=found.id, profile=profile.name, limit=limit, scope=scope)
+        if (method, path) == ("POST", "/api/auth/login"):
+            return Rule(place="auth_login", profile="auth_login", limit=self._login, scope="ip")
+        if path.startswith(_LIMITED):
+            return Rule(place="default", profile="default", limit=self._default, scope="user_or_ip")
+        return None
+
+    def _seen(  # noqa: PLR0917 - the parts of a note
+        self, bucket: str, place: str, profile: str, who: str, limit: Limit, verdict: Verdict
+    ) -> None:
+        near = 2 * verdict.remaining < limit.amount
+        if self._sightings is not None and (near or not verdict.allowed):
+            self._sightings.note(
+                bucket,
+                place=place,
+                profile=profile,
+                who=who,
+                limit=limit,
+                wait_s=None if verdict.allowed else verdict.retry_after_s,
+            )
 
     def _told(self, ruled: Ruled) -> Ruled:
         if self._metrics is not None:
@@ -178,24 +214,3 @@ class RouteLimits:
         if changes == self._changes:  # else it may be what was before the change
             self._known = known
         return known
-
-
-def _terms(limit: Limit) -> str:
-    """Part of a bucket's name: under a changed limit everybody begins anew."""
-    return f"{limit.algorithm} {limit.amount!r} {limit.period_s!r}"
-
-
-def _bucket_of(scope: Scope, asker: Asker) -> str:
-    """Names whose use is counted; who is not known falls back to the address."""
-    address = f"ip:{asker.address}"
-    match scope:
-        case "global":
-            return "all"
-        case "ip":
-            return address
-        case "session":
-            return f"session:{asker.session_id}" if asker.session_id else address
-        case "conversation" if asker.conversation_id:
-            return f"conversation:{asker.conversation_id}"
-        case _:
-            return f"user:{asker.user_id}" if asker.user_id else address

@@ -19,7 +19,13 @@ from interlock.kernel.clock import Clock
 from interlock.limits.algorithms import Limit
 from interlock.limits.counters import Counters, CountersUnavailable
 from interlock.limits.errors import RateLimitedError
-from interlock.limits.service import MemoryLimits, SpentSoFar
+from interlock.limits.service import (
+    KeyStanding,
+    MemoryLimits,
+    Refused,
+    SpentSoFar,
+    effective,
+)
 from interlock.limits.settings import LimitSettings
 
 __all__ = ["SharedLimits"]
@@ -40,11 +46,16 @@ class SharedLimits:
         clock: Clock,
         spent_so_far: SpentSoFar,
         settings: LimitSettings | None = None,
+        *,
+        refused: Refused | None = None,
     ) -> None:
         self._counters = counters
+        self._refused = refused or (lambda *_: None)
         self._settings = settings or LimitSettings()
         none = {"requests_per_minute": None, "tokens_per_minute": None}
-        self._money = MemoryLimits(clock, spent_so_far, self._settings.model_copy(update=none))
+        self._money = MemoryLimits(
+            clock, spent_so_far, self._settings.model_copy(update=none), refused=refused
+        )
         self._unlimited = (
             self._settings.requests_per_minute is None
             and self._settings.tokens_per_minute is None
@@ -69,6 +80,31 @@ class SharedLimits:
             self._pending.add(task)
             task.add_done_callback(self._pending.discard)
 
+    async def standing(self, key_id: str, limits: KeyLimits) -> KeyStanding:
+        """See `Limits.standing`. Units are whole here: one is left or none."""
+        given = self._settings
+        held = effective(
+            limits,
+            KeyLimits(
+                requests_per_minute=given.requests_per_minute,
+                tokens_per_minute=given.tokens_per_minute,
+                monthly_cost=given.monthly_cost,
+            ),
+        )
+        return KeyStanding(
+            requests=held.requests_per_minute,
+            requests_left=await self._left(f"key:requests:{key_id}", held.requests_per_minute),
+            tokens=held.tokens_per_minute,
+            tokens_left=await self._left(f"key:tokens:{key_id}", held.tokens_per_minute),
+            monthly_cost=held.monthly_cost,
+        )
+
+    async def _left(self, name: str, amount: int | None) -> float | None:
+        if amount is None:
+            return None
+        verdict = await self._counters.look(name, _per_minute(amount))
+        return verdict.remaining + 1.0 if verdict.allowed else 0.0
+
     async def settle(self) -> None:
         """Waits until everything used so far is counted."""
         while self._pending:
@@ -87,11 +123,13 @@ class SharedLimits:
             # How many it will use is not known yet: one must be there, the rest is debt.
             verdict = await self._counters.look(f"key:tokens:{key.id}", _per_minute(tokens))
             if not verdict.allowed:
+                self._refused(key, "tokens", tokens, verdict.retry_after_s)
                 raise RateLimitedError("tokens", tokens, verdict.retry_after_s)
         requests = limits.requests_per_minute or defaults.requests_per_minute
         if requests is not None:
             verdict = await self._counters.take(f"key:requests:{key.id}", _per_minute(requests))
             if not verdict.allowed:
+                self._refused(key, "requests", requests, verdict.retry_after_s)
                 raise RateLimitedError("requests", requests, verdict.retry_after_s)
 
     async def _spend(self, key_id: str, per_minute: int, tokens: int) -> None:

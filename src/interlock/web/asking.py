@@ -21,7 +21,7 @@ from interlock.kernel.errors import InterlockError
 from interlock.limits.routes import Asker
 from interlock.web.credentials import Credentials
 
-__all__ = ["Askers"]
+__all__ = ["Askers", "conversation_in"]
 
 _CAPACITY: Final = 20_000
 _KEPT_S: Final = 60.0
@@ -51,7 +51,7 @@ class Askers:
             address=network(self._credentials.address(request)),
             user_id=user_id,
             session_id=session_id,
-            conversation_id=_conversation(request),
+            conversation_id=conversation_in(request.url.path),
         )
 
     async def _known(self, request: Request) -> _Known:
@@ -84,9 +84,10 @@ class Askers:
         return known
 
 
-def _conversation(request: Request) -> str | None:
+def conversation_in(path: str) -> str | None:
+    """Id of the conversation a path of the chat API is about."""
     for pattern in _PLACES:
-        found = pattern.match(request.url.path)
+        found = pattern.match(path)
         if found is not None:
             return found[1].lower()
     return None

@@ -37,9 +37,11 @@ def paths(facts: dict[str, str]) -> list[str]:
             "approvals": facts["approval"],
             "keys": facts["key"],
             "go": facts["decision"],
+            "users": facts["user"],
+            "limits": facts["profile"],
         }
         path = page.path.replace("{id}", ids.get(kind, "x")).replace("{name}", facts["policy"])
-        found.append(path.replace("{tab}", "about"))
+        found.append(path.replace("{tab}", "about").replace("{token}", "x"))
     return sorted(
         {
             *found,
@@ -49,6 +51,13 @@ def paths(facts: dict[str, str]) -> list[str]:
             f"/console/approvals?peek={facts['approval']}",
             f"/console/keys?peek={facts['key']}",
             "/console/settings/server",
+            "/console/settings/retention",
+            "/console/settings/security",
+            "/console/settings/audit?actor=nobody&action=key.*&t=7d",
+            f"/console/users?peek={facts['user']}",
+            "/console/users?q=nobody+like+this",
+            f"/console/users/{facts['disabled']}",
+            "/console/limits?method=GET&path=/api/search&who=mo",
             f"/console/policies/{facts['policy']}/replay?run=1",
             f"/console/decisions?peek={facts['decision']}&node=result:1",
             f"/console/policies/new?decision={facts['hostile']}",
@@ -94,7 +103,8 @@ async def test_every_page_answers_every_role_with_sound_html(site: Site, role: s
             assert answer.status_code in {200, 303, 403, 404}, (path, answer.text[-500:])
             if role == "admin":
                 # No conversation is recorded here; pages of real ones are in test_chat_page.py.
-                allowed = {404} if path == "/console/chat/x" else {200, 303}
+                unknown = {"/console/chat/x", "/console/invite/x"}
+                allowed = {404} if path in unknown else {200, 303}
                 assert answer.status_code in allowed, path
             check(answer)
 
@@ -169,7 +179,7 @@ async def test_a_form_of_another_page_changes_nothing(site: Site) -> None:
             assert answer.status_code == 403
         for page in PAGES:
             if page.methods == ("POST",) and page.right != "public":
-                path = page.path.replace("{id}", "x").replace("{name}", "x")
+                path = page.path.replace("{id}", "x").replace("{name}", "x").replace("{token}", "x")
                 assert (await browser.post(path, data={"csrf": "no"})).status_code == 403, path
     assert "forged" not in {key.label for key in await site.app.store.admin.keys()}
 
@@ -186,10 +196,19 @@ async def test_what_an_administrator_may_do_is_refused_to_a_member(site: Site) -
             ("/console/policies/support-bot/tests", {"text": "x"}),
             ("/console/demo", {}),
             ("/console/providers/demo/test", {}),
+            ("/console/users/new", {"email": "a@b.example"}),
+            ("/console/users/x/role", {"global_role": "admin"}),
+            ("/console/users/x/invite", {}),
+            ("/console/users/x/remove", {}),
+            ("/console/limits/new", {"name": "x"}),
+            ("/console/limits/profiles/x", {"name": "x"}),
         ):
             assert (await browser.post(path, data={**form, **token})).status_code == 403, path
         assert (await browser.get("/console/settings/audit")).status_code == 403
-        assert (await browser.get("/console/settings/server")).status_code == 403
+        for path in ("server", "retention"):
+            assert (await browser.get(f"/console/settings/{path}")).status_code == 403
+        for path in ("users", "limits"):
+            assert (await browser.get(f"/console/{path}")).status_code == 403
 
 
 async def test_revoking_a_key_asks_for_the_password_when_the_sign_in_is_old(site: Site) -> None:

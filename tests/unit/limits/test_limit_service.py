@@ -191,3 +191,24 @@ def test_defaults_hold_for_keys_that_set_nothing_and_a_key_overrides_them() -> N
         limits.admit(make_key())
     with pytest.raises(RateLimitedError):
         limits.admit(own)
+
+
+async def test_a_key_is_told_what_is_left_without_using_it_and_refusals_are_noted() -> None:
+    refused: list[tuple[str, str, float, float]] = []
+    limits = MemoryLimits(
+        FrozenClock(),
+        Ledger(),
+        LimitSettings(tokens_per_minute=100),
+        refused=lambda key, what, limit, wait_s: refused.append((key.id, what, limit, wait_s)),
+    )
+    key = make_key(requests_per_minute=2)
+    before = await limits.standing(key.id, key.limits)
+    assert (before.requests_left, before.tokens_left) == (2.0, 100.0)
+    limits.admit(key)
+    for _ in range(3):
+        after = await limits.standing(key.id, key.limits)
+        assert (after.requests_left, after.monthly_cost) == (1.0, None)
+    limits.admit(key)
+    with pytest.raises(RateLimitedError):
+        limits.admit(key)
+    assert refused == [("key_1", "requests", 2, 30.0)]

@@ -13,6 +13,7 @@ from interlock.limits.errors import TooManyRequestsError
 from interlock.limits.model import POSTING
 from interlock.limits.profiles import LimitProfiles
 from interlock.limits.routes import Asker, RouteLimits, RouteSettings
+from interlock.limits.sightings import Sightings
 from interlock.storage.engine import Database
 
 pytestmark = pytest.mark.anyio
@@ -175,3 +176,45 @@ async def test_posting_is_counted_per_person_and_conversation(database: Database
     await limits.post("bob", "one")
 
     assert caught.value.ruled.profile == POSTING
+
+
+async def test_a_peek_says_what_a_request_would_be_told_and_uses_nothing_up(
+    database: Database,
+) -> None:
+    limits = _limits(database)
+    profiles = _profiles(database, limits.changed)
+    made = await profiles.create(_ACTOR, name="slow", params=_SLOW)
+    await profiles.assign(_ACTOR, profile_id=made.id, method="GET", path="/api/x")
+    ann, bob = (Asker(address="192.0.2.1", user_id=name) for name in ("ann", "bob"))
+
+    for _ in range(5):
+        seen = await limits.peek("GET", "/api/x", ann)
+        assert seen is not None
+        assert (seen.profile, seen.verdict.allowed, seen.verdict.remaining) == ("slow", True, 1)
+    for _ in range(2):
+        await limits.check("GET", "/api/x", ann)
+    refused, other = (
+        await limits.peek("GET", "/api/x", ann),
+        await limits.peek("GET", "/api/x", bob),
+    )
+    assert refused is not None
+    assert other is not None
+    assert (refused.verdict.allowed, other.verdict.allowed) == (False, True)
+    assert await limits.peek("GET", "/elsewhere", ann) is None
+
+
+async def test_who_is_near_a_limit_or_over_it_is_noted(database: Database) -> None:
+    clock = Clock()
+    noted = Sightings(clock)
+    limits = RouteLimits(database, MemoryCounters(clock), clock, RouteSettings(), sightings=noted)
+    profiles = _profiles(database, limits.changed)
+    made = await profiles.create(_ACTOR, name="slow", params={**_SLOW, "burst": 4})
+    await profiles.assign(_ACTOR, profile_id=made.id, method="GET", path="/api/x")
+    ann = Asker(address="192.0.2.1", user_id="ann")
+
+    await limits.check("GET", "/api/x", ann)
+    assert await noted.recent() == []
+    for _ in range(4):
+        await limits.check("GET", "/api/x", ann)
+    (one,) = await noted.recent()
+    assert (one.who, one.profile, one.refusals) == ("user:ann", "slow", 1)

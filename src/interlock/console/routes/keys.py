@@ -10,14 +10,12 @@ from interlock.console.page import Call, Page
 from interlock.gateway.history import DecisionFilter
 from interlock.identity.admin import CreatedKey
 from interlock.identity.errors import InvalidIdentityError, KeyNotFoundError
-from interlock.identity.model import KeyLimits, KeySpec, KeyView
-from interlock.kernel.errors import InterlockError
+from interlock.identity.model import KeySpec, KeyView
 
-__all__ = ["PAGES"]
+__all__ = ["PAGES", "may_change", "shown_once"]
 
 _DAY_S = 86_400.0
 _UNUSED_S = 90 * _DAY_S
-_EXPIRY = {"": "Never", "30": "In 30 days", "90": "In 90 days", "365": "In a year"}
 _FRAGMENTS = {"pane": "key_pane.html", "first": "key_first.html"}
 
 
@@ -52,37 +50,10 @@ async def alone(call: Call) -> Response:
     return call.render("key.html", fragments=_FRAGMENTS, **await _detail(call, key, back=False))
 
 
-async def new(call: Call) -> Response:
-    """The form."""
-    _may_change(call)
-    return call.render("key_new.html", problem=None, given={}, expiry=_EXPIRY)
-
-
-async def create(call: Call) -> Response:
-    """Makes the key and shows it, once."""
-    _may_change(call)
-    await call.need_recent(
-        "Create key",
-        f"This makes the key `{call.field('label')[:60]}`, which can call models and tools as you.",
-    )
-    try:
-        made = await call.services.admin.create_key(
-            _spec(call),
-            call.viewer.actor,
-            user=call.viewer.email,
-            account_id=call.viewer.account_id,
-        )
-    except InterlockError as error:
-        return call.render(
-            "key_new.html", status=400, problem=error, given=dict(call.form), expiry=_EXPIRY
-        )
-    return _shown(call, made, old=None)
-
-
 async def rotate(call: Call) -> Response:
     """Makes a second key like this one; the old one works until it is revoked."""
     key = await _found(call, call.path("id"))
-    _may_change(call)
+    may_change(call)
     await call.need_recent(
         "Rotate key",
         f"This makes a new key like `{key.label}`. The old one keeps working until you revoke it.",
@@ -110,13 +81,13 @@ async def rotate(call: Call) -> Response:
         user=key.user_email,
         account_id=key.account_id,
     )
-    return _shown(call, made, old=key)
+    return shown_once(call, made, old=key)
 
 
 async def revoke(call: Call) -> Response:
     """Makes the key invalid for good."""
     key = await _found(call, call.path("id"))
-    _may_change(call)
+    may_change(call)
     day = await _day(call, key)
     await call.need_recent(
         "Revoke key",
@@ -133,64 +104,15 @@ async def first_request(call: Call) -> Response:
     return call.render("key_first_page.html", fragments=_FRAGMENTS, key=key)
 
 
-def _may_change(call: Call) -> None:
+def may_change(call: Call) -> None:
+    """Raises MissingRightError for who may only look."""
     if not (call.viewer.admin or call.viewer.role in {"owner", "admin", "member"}):
         raise MissingRightError("change keys")
 
 
-def _shown(call: Call, made: CreatedKey, *, old: KeyView | None) -> Response:
+def shown_once(call: Call, made: CreatedKey, *, old: KeyView | None) -> Response:
+    """The page with the key itself; `old` is the one it replaces."""
     return call.render("key_made.html", key=made.view, token=made.token, old=old)
-
-
-def _spec(call: Call) -> KeySpec:
-    days = call.field("expires")
-    if days not in _EXPIRY:
-        raise InvalidIdentityError("no such expiry", param="expires")
-    scopes = frozenset(one.strip() for one in call.field("scopes").split(",") if one.strip())
-    if "admin" in scopes:
-        call.need_admin()
-    return KeySpec(
-        label=call.field("label"),
-        scopes=scopes,
-        limits=KeyLimits(
-            requests_per_minute=_number(call, "requests_per_minute"),
-            tokens_per_minute=_number(call, "tokens_per_minute"),
-            monthly_cost=_amount(call, "monthly_cost"),
-        ),
-        retention=_one_of(call, "retention", ("full", "masked", "none")),  # type: ignore[arg-type] # checked
-        tool_pinning=_one_of(call, "tool_pinning", ("off", "warn", "deny")),  # type: ignore[arg-type] # checked
-        approval="ask" if call.field("approval") == "ask" else "off",
-        expires_at=call.services.now() + int(days) * _DAY_S if days else None,
-    )
-
-
-def _one_of(call: Call, name: str, choices: tuple[str, ...]) -> str:
-    value = call.field(name, choices[0])
-    if value not in choices:
-        raise InvalidIdentityError(f"`{name}` is one of {', '.join(choices)}", param=name)
-    return value
-
-
-def _number(call: Call, name: str) -> int | None:
-    text = call.field(name)
-    if not text:
-        return None
-    if not text.isdecimal() or len(text) > 12:
-        raise InvalidIdentityError(f"`{name}` is a whole number", param=name)
-    return int(text)
-
-
-def _amount(call: Call, name: str) -> float | None:
-    text = call.field(name)
-    if not text:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 <= value < 1e12:
-        raise InvalidIdentityError(f"`{name}` is an amount in US dollars", param=name)
-    return value
 
 
 async def _found(call: Call, key_id: str) -> KeyView:
@@ -221,14 +143,24 @@ async def _detail(call: Call, key: KeyView, *, back: bool) -> dict[str, Any]:
         "back": back,
         "key_state": key.status(now),
         "calls": await _day(call, key),
+        "standing": await call.services.limits.standing(key.id, key.limits),
+        "bound": await _bound(call, key),
         "spent": await call.services.history.spent(key.id, midnight.timestamp()),
     }
 
 
+async def _bound(call: Call, key: KeyView) -> list[tuple[str, bool]]:
+    """Names of the policies that hold for calls of the key, and whether they decide."""
+    current = await call.services.policies.current()
+    targets = {("server", ""), ("account", key.account_id), ("key", key.id)}
+    found = [one for one in current.bindings if (one.kind, one.target) in targets]
+    return [
+        (current.policies[one.policy_id].name, one.policy_id in current.active) for one in found
+    ]
+
+
 PAGES = (
     Page(path="/console/keys", handler=listed),
-    Page(path="/console/keys", handler=create, methods=("POST",)),
-    Page(path="/console/keys/new", handler=new),
     Page(path="/console/keys/{id}", handler=alone),
     Page(path="/console/keys/{id}/first", handler=first_request),
     Page(path="/console/keys/{id}/rotate", handler=rotate, methods=("POST",)),

@@ -1,5 +1,6 @@
 // The policy editor: a textarea with colours behind it. The table of tokens comes from the
 // server's lexer; problems come from its parser, 150 ms after typing stops.
+import { complete } from "./complete.js";
 import { fetchPart, put } from "./swap.js";
 
 const PAIRS = { "(": ")", "[": "]", "{": "}" };
@@ -64,6 +65,7 @@ function equip(root) {
   const gutter = root.querySelector(".gutter");
   const table = JSON.parse(root.dataset.table);
   const fired = new Set([...gutter.querySelectorAll("b")].map((one) => Number(one.textContent.replace(/\D/g, ""))));
+  complete(root, area, paint, table);
   let marks = [];
   let free = false;
   let timer = 0;
@@ -118,6 +120,15 @@ function equip(root) {
   let saved = area.value;
   area.form.addEventListener("submit", (event) => { if (!event.submitter?.dataset.swap) saved = area.value; });
   window.addEventListener("beforeunload", (event) => { if (area.value !== saved) event.preventDefault(); });
+  document.addEventListener("click", (event) => {
+    const line = Number(event.target.closest?.("a[data-line]")?.dataset.line);
+    if (!line) return;
+    event.preventDefault();
+    const at = offsetOf(area.value, line, 1);
+    area.focus();
+    area.setSelectionRange(at, at);
+    area.scrollTop = (line - 3) * parseFloat(getComputedStyle(area).lineHeight);
+  });
   document.addEventListener("swapped", (event) => { if (event.target.id === "check") { read(); draw(); } });
   root.classList.add("painted");
   read();
