@@ -20,6 +20,7 @@ import interlock.gateway.policies.tables
 import interlock.gateway.tables
 import interlock.idempotency.tables
 import interlock.identity.tables
+import interlock.limits.budgets.tables
 import interlock.limits.tables  # noqa: F401 - they fill the shared metadata
 from interlock.storage.engine import Database
 from interlock.storage.migrate import migrate

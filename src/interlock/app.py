@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -24,6 +25,7 @@ from starlette.responses import JSONResponse, RedirectResponse
 from starlette.routing import Route
 
 from interlock import __version__
+from interlock.app_budgets import BudgetParts, build_budgets
 from interlock.app_console import services_of
 from interlock.app_key_limits import KeyLimitParts, build_key_limits
 from interlock.app_limits import LimitParts, build_limits
@@ -33,6 +35,7 @@ from interlock.app_signin import CookieSignIn
 from interlock.app_store import Store, migrate_store, open_store
 from interlock.console import Console
 from interlock.gateway.annotations.service import Annotations
+from interlock.gateway.budgeting import BudgetCounter, Budgeted, held
 from interlock.gateway.config import SessionConfig
 from interlock.gateway.context import CallContext
 from interlock.gateway.counters import LimitCounter, MetricsCounter
@@ -48,7 +51,6 @@ from interlock.gateway.parts import Parts
 from interlock.gateway.pinning import StoredPins
 from interlock.gateway.policies.bound import StoredPolicies
 from interlock.gateway.policies.request_texts import RequestTexts
-from interlock.gateway.repository import UsageRepository
 from interlock.gateway.responses import ResponseStore
 from interlock.gateway.roles import Roles
 from interlock.gateway.rules import FilePolicies, RulesCache
@@ -61,6 +63,7 @@ from interlock.identity.bootstrap import BootstrapResult
 from interlock.identity.model import KeyInfo
 from interlock.kernel.clock import Clock, SystemClock
 from interlock.kernel.errors import InterlockError
+from interlock.limits.desk import note_keys
 from interlock.ops.errors import WorkerAloneError
 from interlock.ops.holding import held as hold
 from interlock.policy.compiled import compile_policy
@@ -128,6 +131,7 @@ class Application:
     limits: LimitParts
     people: PeopleParts
     key_limits: KeyLimitParts
+    money: BudgetParts
     front: Front
     """What the port serves besides the hot routes."""
 
@@ -146,10 +150,12 @@ class Application:
         try:
             await self.policies.load()
             await self.limits.first_start()
+            await self.money.budgets.load()
             await self.people.start()
             async with asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self.store.keys.run()),
+                    group.create_task(self.money.budgets.run()),
                     group.create_task(self.policies.run()),
                     group.create_task(self.request_texts.run()),
                     group.create_task(self.limits.routes.run()),
@@ -168,6 +174,7 @@ class Application:
             self.dual.close()
             self.tools.close()
             await self.key_limits.close()
+            await self.money.close()
             await self.limits.close()
             await self.store.close()
             self.tracer.close()
@@ -248,15 +255,13 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     upstreams = build_upstreams(
         settings.upstreams, clock=clock, demo=DemoUpstream(), observer=traffic
     )
-    usage = UsageRepository(database)
-    key_limits = build_key_limits(
-        settings, clock, lambda key_id, since: usage.cost(key_id, since=since)
-    )
+    key_limits = build_key_limits(settings, clock)
     limits = key_limits.limits
+    money = build_budgets(store, metrics, clock, refused=partial(note_keys, key_limits.sightings))
     ledger = Ledger(
         recorder=recorder,
         clock=clock,
-        counters=(MetricsCounter(metrics), LimitCounter(limits)),
+        counters=(MetricsCounter(metrics), LimitCounter(limits), BudgetCounter(money.budgets)),
     )
     roles = Roles(upstreams=upstreams, ledger=ledger)
     lifetime_s = settings.gateway.session_lifetime_s
@@ -306,7 +311,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
     tracer = configure_tracing(settings.telemetry)
     default_provider = _defaults(upstreams)
     configs = ConfigCache()
-    execution = Execution(SingleLlm(parts), dual)
+    execution = Budgeted(Execution(SingleLlm(parts), dual), money.budgets, upstreams)
 
     def config_of(key: KeyInfo) -> SessionConfig:
         return configs.get(key.id, key.config_version, "chat", b"", b"", b"", key.base_config)
@@ -345,6 +350,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         door=door,
         toolbox=toolbox,
         limits=request_limits,
+        money=money,
         models=lambda: upstreams.models(default_provider("chat", False)),
     )
     application = Application(
@@ -366,6 +372,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         limits=request_limits,
         people=people,
         key_limits=key_limits,
+        money=money,
         front=Front(asgi, people.chat),
     )
     control = ControlRoutes(
@@ -382,6 +389,7 @@ def build(settings: AppSettings, *, clock: Clock | None = None) -> Application:
         default_provider=default_provider,
         started_at=int(clock.now().timestamp()),
         limits=limits,
+        within=lambda ctx: held(money.budgets, upstreams, ctx),
     )
     _mount(application, control)
     _mount_console(application)

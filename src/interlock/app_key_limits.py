@@ -11,7 +11,7 @@ from interlock.app_settings import AppSettings
 from interlock.kernel.clock import Clock
 from interlock.limits.counters import RedisCounters
 from interlock.limits.desk import note_keys
-from interlock.limits.service import Limits, MemoryLimits, SpentSoFar
+from interlock.limits.service import Limits, MemoryLimits
 from interlock.limits.shared import SharedLimits
 from interlock.limits.sightings import Sightings
 
@@ -34,13 +34,13 @@ class KeyLimitParts:
     close: Callable[[], Awaitable[None]] = _nothing
 
 
-def build_key_limits(settings: AppSettings, clock: Clock, spent: SpentSoFar) -> KeyLimitParts:
+def build_key_limits(settings: AppSettings, clock: Clock) -> KeyLimitParts:
     """Nothing is connected before the first key with a limit comes."""
     url = settings.store.redis_url
     if url is None:
         noted = Sightings(clock)
         return KeyLimitParts(
-            limits=MemoryLimits(clock, spent, settings.limits, refused=partial(note_keys, noted)),
+            limits=MemoryLimits(clock, settings.limits, refused=partial(note_keys, noted)),
             sightings=noted,
         )
     client = redis.Redis.from_url(
@@ -50,8 +50,6 @@ def build_key_limits(settings: AppSettings, clock: Clock, spent: SpentSoFar) -> 
     noted = Sightings(clock, client, prefix=f"{prefix}:seen:")
     limits = SharedLimits(
         RedisCounters(client, prefix=f"{prefix}:limit:"),
-        clock,
-        spent,
         settings.limits,
         refused=partial(note_keys, noted),
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from interlock import __version__
+from interlock.app_budgets import BudgetParts
 from interlock.app_limits import LimitParts
 from interlock.app_settings import AppSettings
 from interlock.app_store import Store, open_blobs
@@ -40,6 +41,7 @@ from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
 from interlock.surfaces.chat.routes.auth import auth_router
+from interlock.surfaces.chat.routes.budgets import budgets_router
 from interlock.surfaces.chat.routes.limits import limits_router
 from interlock.surfaces.chat.routes.openai import OpenAiParts, openai_router
 from interlock.surfaces.chat.routes.tools import tools_router
@@ -163,6 +165,7 @@ def build_people(
     *,
     health: Callable[[], Awaitable[Mapping[str, str]]],
     limits: LimitParts,
+    money: BudgetParts,
     models: Callable[[], Sequence[str]],
     door: Door,
     toolbox: Toolbox,
@@ -245,6 +248,7 @@ def build_people(
 
     more = [
         limits_router(limits.profiles, enabled=settings.rate_limits.admin_api_enabled),
+        budgets_router(money.admin, money.budgets, enabled=settings.rate_limits.admin_api_enabled),
         tools_router(PeopleTools(talks.spine, toolbox)),
     ]
     if settings.features.auth_v1:

@@ -16,6 +16,7 @@ import interlock.gateway.policies.tables as policy_tables
 import interlock.gateway.tables as gateway_tables
 import interlock.idempotency.tables as idempotency_tables
 import interlock.identity.tables as identity_tables
+import interlock.limits.budgets.tables as budget_tables
 import interlock.limits.tables as limit_tables
 from interlock.app_settings import AppSettings
 from interlock.conversations.attachments import tables as attachment_tables
@@ -66,6 +67,7 @@ _REDIS_S = 3.0
 _TABLES = (
     approval_tables,
     attachment_tables,
+    budget_tables,
     conversation_tables,
     event_tables,
     gateway_tables,

@@ -49,6 +49,10 @@ class _Commands(LazyGroup):
             "failed.",
         ),
         "keys": Lazy("interlock.cli.keys:app", "Gateway keys: who may use the gateway, and how."),
+        "budgets": Lazy(
+            "interlock.cli.budgets:app",
+            "Money and tokens that keys, people, groups and accounts may use.",
+        ),
         "providers": Lazy(
             "interlock.cli.configured_providers:app",
             "Upstreams: which are configured, and whether they answer.",

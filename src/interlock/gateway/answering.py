@@ -92,6 +92,9 @@ class AnswerSink:
     _error: dict[str, Any] | None = None
     _ended: bool = False
 
+    def note(self, name: str, value: str) -> None:
+        """See `Sink`."""
+
     def answer(self, session_id: str, body: bytes) -> None:
         """See `Sink`. Questions from inside are always streamed: this one is not answered."""
         self.session_id, self.opened = session_id, True

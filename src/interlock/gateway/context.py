@@ -43,6 +43,14 @@ class CallContext:
     spent: Usage | None = None
     """Tokens of the models asked by role for this request, so far; None: none was asked."""
 
+    instead: str | None = None
+    """The model a budget wants to be asked in the place of the one in the request."""
+
+    @property
+    def model(self) -> str:
+        """The model to be asked, or a pair of them in dual-llm."""
+        return self.instead or self.head.model
+
     def __repr__(self) -> str:
         """Without keys and bodies."""
         return f"CallContext({self.request_id}, {self.endpoint}, key={self.key.id})"
@@ -59,6 +67,10 @@ class Sink(Protocol):
     @property
     def must_drain(self) -> bool:
         """The client is slower than the upstream."""
+        ...
+
+    def note(self, name: str, value: str) -> None:
+        """A header of the answer; once it is opened, nothing."""
         ...
 
     def answer(self, session_id: str, body: bytes) -> None:

@@ -74,13 +74,11 @@ class MetricsCounter:
 
 
 class LimitCounter:
-    """Takes a request's tokens and cost from its key's limits."""
+    """Takes a request's tokens from its key's limits."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
 
     def used(self, record: UsageRecord) -> None:
         """See `UsageCounter.used`."""
-        self._limits.spent(
-            record.key_id, tokens=record.input_tokens + record.output_tokens, cost=record.cost
-        )
+        self._limits.spent(record.key_id, tokens=record.input_tokens + record.output_tokens)

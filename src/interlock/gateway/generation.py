@@ -76,7 +76,7 @@ class PolicyGeneration:
             UpstreamError: the model could not be asked; nothing is tried again here,
                 because the upstream router has.
         """
-        model = ctx.head.model.split(",", 1)[0].strip()
+        model = ctx.model.split(",", 1)[0].strip()
         generation = Generation(wanted)
         step: Ask | Failed = generation.begin()
         spent = Usage()

@@ -40,6 +40,7 @@ from interlock.gateway.tables import (
     tool_pins,
     usage_records,
 )
+from interlock.identity.tables import gateway_keys
 from interlock.storage.engine import Database
 
 __all__ = [
@@ -250,6 +251,32 @@ class UsageRepository:
         )
         async with self._database.read() as connection:
             return float((await connection.execute(query)).scalar_one())
+
+    async def of_subject(
+        self, kind: str, subject: str, *, since: float
+    ) -> tuple[float, float] | None:
+        """Dollars and tokens of a key, person or account since then; None: of nothing else.
+
+        A person's are those of the person's keys, and of calls made as the person.
+        """
+        table = usage_records.c
+        match kind:
+            case "key":
+                own = table.key_id == subject
+            case "account":
+                own = table.account_id == subject
+            case "user":
+                keys = select(gateway_keys.c.id).where(gateway_keys.c.user_id == subject)
+                own = or_(table.key_id == subject, table.key_id.in_(keys))
+            case _:
+                return None
+        query = select(
+            func.coalesce(func.sum(table.cost), 0.0),
+            func.coalesce(func.sum(table.input_tokens + table.output_tokens), 0),
+        ).where(own, table.at >= since)
+        async with self._database.read() as connection:
+            usd, tokens = (await connection.execute(query)).one()
+        return float(usd), float(tokens)
 
     async def purge(self, *, before: float) -> int:
         """Deletes records older than `before`, some at a time."""

@@ -83,7 +83,7 @@ class Roles:
 
         Raises UpstreamError and the errors of the wire formats.
         """
-        planner, _, quarantined = ctx.head.model.partition(",")
+        planner, _, quarantined = ctx.model.partition(",")
         alone = ctx.config.arch == "single-llm" or not quarantined
         answer = await self.answer(
             ctx,

@@ -138,7 +138,7 @@ class Rounds:
         """Sends the current round; afterwards `run` knows who answers and in which format."""
         ctx = run.ctx
         if run.route is None:
-            model, *unused = [name.strip() for name in ctx.head.model.split(",")]
+            model, *unused = [name.strip() for name in ctx.model.split(",")]
             route = self._upstreams.resolve(ctx.provider, model, byok=ctx.byok)
             for name in unused:
                 # Both halves of a pair must be allowed (gateway.md, section 2).

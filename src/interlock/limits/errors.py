@@ -14,7 +14,6 @@ __all__ = [
     "ProfileInUseError",
     "ProfileNameTakenError",
     "ProfileNotFoundError",
-    "QuotaExceededError",
     "RateLimitedError",
     "Ruled",
     "TooManyRequestsError",
@@ -39,19 +38,6 @@ class RateLimitedError(InterlockError):
         super().__init__(
             f"the key's limit of {limit} {what} per minute is reached",
             retry_after_s=retry_after_s,
-        )
-
-
-class QuotaExceededError(InterlockError):
-    """Raised when a key's money for the month is spent."""
-
-    kind: ClassVar[ErrorKind] = ErrorKind.QUOTA
-    code: ClassVar[str] = "quota_exceeded"
-
-    def __init__(self, limit: float, month: str) -> None:
-        super().__init__(
-            f"the key's budget of ${limit:.2f} for {month} is spent",
-            hint="ask an administrator for a larger one",
         )
 
 

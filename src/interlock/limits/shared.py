@@ -1,38 +1,29 @@
 """Limits of keys counted in Redis, so that all processes of a server share one count.
 
 Only keys that have a limit wait for Redis; for the others `admit` answers at once. Money
-is still counted per process and read again from the ledger (`MemoryLimits`).
+is counted elsewhere: `limits.budgets`.
 
 Fails closed: while Redis does not answer, a key with a limit is told to retry. What an
 admitted request used is counted behind its back; what cannot be counted is logged.
 """
 
 import asyncio
-import dataclasses
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Final
 
 from interlock.identity.model import KeyInfo, KeyLimits
-from interlock.kernel.clock import Clock
 from interlock.limits.algorithms import Limit
 from interlock.limits.counters import Counters, CountersUnavailable
 from interlock.limits.errors import RateLimitedError
-from interlock.limits.service import (
-    KeyStanding,
-    MemoryLimits,
-    Refused,
-    SpentSoFar,
-    effective,
-)
+from interlock.limits.service import KeyStanding, Refused, effective
 from interlock.limits.settings import LimitSettings
 
 __all__ = ["SharedLimits"]
 
 _CAPACITY: Final = 50_000
 _MINUTE_S: Final = 60.0
-_NONE: Final = KeyLimits()
 
 _log = logging.getLogger("interlock.limits")
 
@@ -43,8 +34,6 @@ class SharedLimits:
     def __init__(
         self,
         counters: Counters,
-        clock: Clock,
-        spent_so_far: SpentSoFar,
         settings: LimitSettings | None = None,
         *,
         refused: Refused | None = None,
@@ -52,14 +41,8 @@ class SharedLimits:
         self._counters = counters
         self._refused = refused or (lambda *_: None)
         self._settings = settings or LimitSettings()
-        none = {"requests_per_minute": None, "tokens_per_minute": None}
-        self._money = MemoryLimits(
-            clock, spent_so_far, self._settings.model_copy(update=none), refused=refused
-        )
         self._unlimited = (
-            self._settings.requests_per_minute is None
-            and self._settings.tokens_per_minute is None
-            and self._settings.monthly_cost is None
+            self._settings.requests_per_minute is None and self._settings.tokens_per_minute is None
         )
         self._tokens: OrderedDict[str, int] = OrderedDict()
         """Limits of keys admitted here, for counting what they used."""
@@ -67,13 +50,14 @@ class SharedLimits:
 
     def admit(self, key: KeyInfo) -> Awaitable[None] | None:
         """See `Limits.admit`. Also raises CountersUnavailable when awaited."""
-        if self._unlimited and key.limits == _NONE:
+        limits = key.limits
+        own = limits.requests_per_minute is not None or limits.tokens_per_minute is not None
+        if self._unlimited and not own:
             return None
         return self._admit(key)
 
-    def spent(self, key_id: str, *, tokens: int, cost: float | None) -> None:
+    def spent(self, key_id: str, *, tokens: int) -> None:
         """See `Limits.spent`. Returns at once; needs a running loop."""
-        self._money.spent(key_id, tokens=0, cost=cost)
         per_minute = self._tokens.get(key_id)
         if per_minute is not None and tokens > 0:
             task = asyncio.get_running_loop().create_task(self._spend(key_id, per_minute, tokens))
@@ -112,11 +96,6 @@ class SharedLimits:
 
     async def _admit(self, key: KeyInfo) -> None:
         limits, defaults = key.limits, self._settings
-        if (limits.monthly_cost or defaults.monthly_cost) is not None:
-            money = KeyLimits(monthly_cost=limits.monthly_cost)
-            later = self._money.admit(dataclasses.replace(key, limits=money))
-            if later is not None:
-                await later
         tokens = limits.tokens_per_minute or defaults.tokens_per_minute
         if tokens is not None:
             self._remember(key.id, tokens)

@@ -1,14 +1,12 @@
-from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from interlock.identity.model import KeyInfo, KeyLimits
 from interlock.kernel.errors import ErrorKind
-from interlock.limits.errors import QuotaExceededError, RateLimitedError
+from interlock.limits.errors import RateLimitedError
 from interlock.limits.service import MemoryLimits
 from interlock.limits.settings import LimitSettings
-from interlock.storage.errors import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -31,21 +29,6 @@ class FrozenClock:
         self.at += timedelta(seconds=seconds)
 
 
-class Ledger:
-    """What has been spent, by month start; may be away."""
-
-    def __init__(self) -> None:
-        self.cost = 0.0
-        self.asked: list[tuple[str, float]] = []
-        self.away = False
-
-    async def __call__(self, key_id: str, since: float) -> float:
-        self.asked.append((key_id, since))
-        if self.away:
-            raise StoreUnavailable
-        return self.cost
-
-
 def make_key(name: str = "key_1", **limits: float) -> KeyInfo:
     return KeyInfo(
         id=name,
@@ -57,20 +40,15 @@ def make_key(name: str = "key_1", **limits: float) -> KeyInfo:
     )
 
 
-async def wait_for(pending: Awaitable[None] | None) -> None:
-    if pending is not None:
-        await pending
-
-
 def test_a_key_without_limits_is_never_held() -> None:
-    limits = MemoryLimits(FrozenClock(), Ledger())
+    limits = MemoryLimits(FrozenClock())
 
     assert {limits.admit(make_key()) for _ in range(10_000)} == {None}
 
 
 def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
     clock = FrozenClock()
-    limits = MemoryLimits(clock, Ledger())
+    limits = MemoryLimits(clock)
     key = make_key(requests_per_minute=2)
     limits.admit(key)
     limits.admit(key)
@@ -86,7 +64,7 @@ def test_requests_beyond_the_limit_are_told_when_to_come_back() -> None:
 
 
 def test_keys_do_not_share_their_limits() -> None:
-    limits = MemoryLimits(FrozenClock(), Ledger())
+    limits = MemoryLimits(FrozenClock())
     limits.admit(make_key("a", requests_per_minute=1))
 
     assert limits.admit(make_key("b", requests_per_minute=1)) is None
@@ -94,10 +72,10 @@ def test_keys_do_not_share_their_limits() -> None:
 
 def test_tokens_used_by_one_request_hold_the_next_one() -> None:
     clock = FrozenClock()
-    limits = MemoryLimits(clock, Ledger())
+    limits = MemoryLimits(clock)
     key = make_key(tokens_per_minute=600)
     limits.admit(key)
-    limits.spent(key.id, tokens=1200, cost=None)
+    limits.spent(key.id, tokens=1200)
 
     with pytest.raises(RateLimitedError, match="600 tokens") as caught:
         limits.admit(key)
@@ -109,10 +87,10 @@ def test_tokens_used_by_one_request_hold_the_next_one() -> None:
 
 def test_a_request_held_for_its_tokens_is_not_counted_as_a_request() -> None:
     clock = FrozenClock()
-    limits = MemoryLimits(clock, Ledger())
+    limits = MemoryLimits(clock)
     key = make_key(tokens_per_minute=60, requests_per_minute=2)
     limits.admit(key)
-    limits.spent(key.id, tokens=61, cost=None)
+    limits.spent(key.id, tokens=61)
     for _ in range(5):
         with pytest.raises(RateLimitedError, match="tokens"):
             limits.admit(key)
@@ -121,67 +99,8 @@ def test_a_request_held_for_its_tokens_is_not_counted_as_a_request() -> None:
     assert limits.admit(key) is None
 
 
-async def test_a_spent_budget_refuses_until_the_next_month() -> None:
-    clock, ledger = FrozenClock(), Ledger()
-    limits = MemoryLimits(clock, ledger)
-    key = make_key(monthly_cost=1.0)
-    ledger.cost = 0.6
-    await wait_for(limits.admit(key))
-    limits.spent(key.id, tokens=10, cost=0.5)
-
-    with pytest.raises(QuotaExceededError, match=r"\$1.00 for January 2026") as caught:
-        limits.admit(key)
-
-    assert caught.value.error_kind is ErrorKind.QUOTA
-    assert caught.value.error_code == "quota_exceeded"
-    clock.advance(61)
-    ledger.cost = 0.0
-    await wait_for(limits.admit(key))
-    assert [datetime.fromtimestamp(since, UTC) for _, since in ledger.asked] == [
-        datetime(2026, 1, 1, tzinfo=UTC),
-        datetime(2026, 2, 1, tzinfo=UTC),
-    ]
-
-
-async def test_a_budget_is_read_once_and_then_counted_in_memory() -> None:
-    ledger = Ledger()
-    limits = MemoryLimits(FrozenClock(), ledger)
-    key = make_key(monthly_cost=5)
-    for _ in range(20):
-        await wait_for(limits.admit(key))
-
-    assert len(ledger.asked) == 1
-
-
-async def test_spending_of_other_processes_is_seen_after_a_while_and_own_is_not_forgotten() -> None:
-    clock, ledger = FrozenClock(), Ledger()
-    clock.at = datetime(2026, 3, 5, tzinfo=UTC)
-    limits = MemoryLimits(clock, ledger, LimitSettings(refresh_s=60))
-    key = make_key(monthly_cost=5)
-    await wait_for(limits.admit(key))
-    limits.spent(key.id, tokens=1, cost=3.0)
-    clock.advance(61)
-    await wait_for(limits.admit(key))
-    limits.spent(key.id, tokens=1, cost=1.0)
-    assert limits.admit(key) is None
-    ledger.cost = 6.0
-    clock.advance(61)
-
-    with pytest.raises(QuotaExceededError):
-        await wait_for(limits.admit(key))
-
-
-async def test_a_budget_that_cannot_be_read_is_not_taken_for_an_empty_one() -> None:
-    ledger = Ledger()
-    ledger.away = True
-    limits = MemoryLimits(FrozenClock(), ledger)
-
-    with pytest.raises(StoreUnavailable):
-        await wait_for(limits.admit(make_key(monthly_cost=5)))
-
-
 def test_defaults_hold_for_keys_that_set_nothing_and_a_key_overrides_them() -> None:
-    limits = MemoryLimits(FrozenClock(), Ledger(), LimitSettings(requests_per_minute=1))
+    limits = MemoryLimits(FrozenClock(), LimitSettings(requests_per_minute=1))
     own = make_key("own", requests_per_minute=3)
     limits.admit(make_key())
     for _ in range(3):
@@ -197,7 +116,6 @@ async def test_a_key_is_told_what_is_left_without_using_it_and_refusals_are_note
     refused: list[tuple[str, str, float, float]] = []
     limits = MemoryLimits(
         FrozenClock(),
-        Ledger(),
         LimitSettings(tokens_per_minute=100),
         refused=lambda key, what, limit, wait_s: refused.append((key.id, what, limit, wait_s)),
     )

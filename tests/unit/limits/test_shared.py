@@ -10,7 +10,7 @@ from tests.support.scratch_redis import REDIS_URL, scratch_redis
 
 from interlock.identity.model import KeyInfo, KeyLimits
 from interlock.limits.counters import Counters, CountersUnavailable, MemoryCounters, RedisCounters
-from interlock.limits.errors import QuotaExceededError, RateLimitedError
+from interlock.limits.errors import RateLimitedError
 from interlock.limits.settings import LimitSettings
 from interlock.limits.shared import SharedLimits
 
@@ -20,17 +20,13 @@ _PROCESS = """
 import asyncio, sys
 import redis.asyncio as redis
 from interlock.identity.model import KeyInfo, KeyLimits
-from interlock.kernel.clock import SystemClock
 from interlock.limits.counters import RedisCounters
 from interlock.limits.errors import RateLimitedError
 from interlock.limits.shared import SharedLimits
 
-async def nothing(key_id, since):
-    return 0.0
-
 async def main():
     client = redis.from_url(sys.argv[1])
-    limits = SharedLimits(RedisCounters(client, prefix=sys.argv[2]), SystemClock(), nothing)
+    limits = SharedLimits(RedisCounters(client, prefix=sys.argv[2]))
     admitted = 0
     for number in range(30):
         # Not one request flows back while this runs: exactly one of all processes gets it.
@@ -77,11 +73,6 @@ async def counters(request: pytest.FixtureRequest, anyio_backend: str) -> AsyncI
         yield RedisCounters(client, prefix=prefix)
 
 
-async def _nothing(key_id: str, since: float) -> float:
-    del key_id, since
-    return 0.0
-
-
 def _key(**limits: float) -> KeyInfo:
     return KeyInfo(
         id="k", account_id="a", user_id="u", user_email="e", label="l", limits=KeyLimits(**limits)
@@ -95,11 +86,11 @@ async def _admit(limits: SharedLimits, key: KeyInfo) -> None:
 
 
 async def test_a_key_without_limits_does_not_wait(counters: Counters) -> None:
-    assert SharedLimits(counters, Clock(), _nothing).admit(_key()) is None
+    assert SharedLimits(counters).admit(_key()) is None
 
 
 async def test_two_servers_share_the_requests_of_a_key(counters: Counters) -> None:
-    one, other = (SharedLimits(counters, Clock(), _nothing) for _ in range(2))
+    one, other = (SharedLimits(counters) for _ in range(2))
     key = _key(requests_per_minute=2)
     await _admit(one, key)
     await _admit(other, key)
@@ -110,33 +101,24 @@ async def test_two_servers_share_the_requests_of_a_key(counters: Counters) -> No
 
 
 async def test_tokens_used_at_one_server_count_at_the_other(counters: Counters) -> None:
-    one, other = (SharedLimits(counters, Clock(), _nothing) for _ in range(2))
+    one, other = (SharedLimits(counters) for _ in range(2))
     key = _key(tokens_per_minute=100)
     await _admit(one, key)
-    one.spent(key.id, tokens=1000, cost=None)
+    one.spent(key.id, tokens=1000)
     await one.settle()
     with pytest.raises(RateLimitedError):
         await _admit(other, key)
 
 
 async def test_default_limits_hold_for_keys_without_their_own(counters: Counters) -> None:
-    limits = SharedLimits(counters, Clock(), _nothing, LimitSettings(requests_per_minute=1))
+    limits = SharedLimits(counters, LimitSettings(requests_per_minute=1))
     await _admit(limits, _key())
     with pytest.raises(RateLimitedError):
         await _admit(limits, _key())
 
 
-async def test_money_of_the_month_still_stops_a_key(counters: Counters) -> None:
-    limits = SharedLimits(counters, Clock(), _nothing)
-    key = _key(monthly_cost=1.0)
-    await _admit(limits, key)
-    limits.spent(key.id, tokens=5, cost=1.0)
-    with pytest.raises(QuotaExceededError):
-        await _admit(limits, key)
-
-
 async def test_a_key_with_a_limit_is_refused_while_nobody_can_count() -> None:
-    limits = SharedLimits(Away(), Clock(), _nothing)  # type: ignore[arg-type]  # no verdicts
+    limits = SharedLimits(Away())  # type: ignore[arg-type]  # no verdicts
     with pytest.raises(CountersUnavailable):
         await _admit(limits, _key(requests_per_minute=1))
     assert limits.admit(_key()) is None

@@ -137,7 +137,7 @@ class DualLlm:
     def _check_models(self, ctx: CallContext) -> None:
         """Every model the session may use is one the caller may use. Raises InterlockError."""
         candidates = ctx.config.fsm.dual.get("pllm_candidate_models") or ()
-        for model in dict.fromkeys((*_pair(ctx.head.model), *candidates)):
+        for model in dict.fromkeys((*_pair(ctx.model), *candidates)):
             permitted(self._upstreams.resolve(ctx.provider, model, byok=ctx.byok), ctx.key)
 
     async def _answer(
@@ -201,7 +201,7 @@ class DualLlm:
             sink,
             session_id=session.id,
             answer_id=answer_id,
-            model=",".join(_pair(ctx.head.model)),
+            model=",".join(_pair(ctx.model)),
             created=int(self._clock.now().timestamp()),
         )
 
@@ -228,7 +228,7 @@ class DualLlm:
             conversation=conversation,
             rules=compiled(),
             reply=reply,
-            models=_pair(ctx.head.model),
+            models=_pair(ctx.model),
             sampling=_sampling(intake.request),
             hidden=hidden,
             recompile=compiled,

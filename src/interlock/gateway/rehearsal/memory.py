@@ -107,6 +107,9 @@ class WholeAnswer:
     def __init__(self) -> None:
         self.body = b""
 
+    def note(self, name: str, value: str) -> None:
+        """See `Sink`."""
+
     def answer(self, session_id: str, body: bytes) -> None:
         """See `Sink`."""
         del session_id

@@ -123,6 +123,11 @@ class _HotSink:
         """The client is slower than the upstream."""
         return self._request.must_drain
 
+    def note(self, name: str, value: str) -> None:
+        """See `Sink.note`."""
+        plain = value.encode("ascii", "replace").replace(b"\r", b" ").replace(b"\n", b" ")
+        self._extra += b"%b: %b\r\n" % (name.encode("ascii"), plain)
+
     def answer(self, session_id: str, body: bytes) -> None:
         """A whole answer."""
         head = _JSON % (session_id.encode(), self._request_id)

@@ -8,6 +8,7 @@ are wrong for them.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -86,7 +87,9 @@ class ControlRoutes:
         default_provider: DefaultProvider,
         started_at: int,
         limits: Limits,
+        within: Callable[[CallContext], AbstractAsyncContextManager[object]],
     ) -> None:
+        """`within` holds a request against the budgets of its caller while it runs."""
         self._router = router
         self._keys = keys
         self._upstreams = upstreams
@@ -98,6 +101,7 @@ class ControlRoutes:
         self._health = health
         self._compile = compile_policy
         self._default_provider = default_provider
+        self._within = within
         self._started_at = started_at
         self._limits = limits
 
@@ -176,7 +180,8 @@ class ControlRoutes:
                 if pending is not None:
                     await pending
                 ctx = self._context(route, caller, await request.body(), request_id)
-                return 200, await self._side.embeddings(ctx)
+                async with self._within(ctx):
+                    return 200, await self._side.embeddings(ctx)
             case "annotations":
                 body = await request.body()
                 answer = self._annotations.answer(request.method, route.rest, caller.key, body)
@@ -224,7 +229,8 @@ class ControlRoutes:
             byok=byok,
             endpoint=route.suffix,
         )
-        return generate_body(await self._generation.write(ctx, wanted))
+        async with self._within(ctx):
+            return generate_body(await self._generation.write(ctx, wanted))
 
     def _context(self, route: Route, caller: _Caller, body: bytes, request_id: str) -> CallContext:
         wire = route.format or "chat"

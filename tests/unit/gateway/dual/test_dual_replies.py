@@ -45,6 +45,9 @@ class CollectingSink:
         self.body = b""
         self.chunks: list[bytes] = []
 
+    def note(self, name: str, value: str) -> None:
+        """See `Sink`."""
+
     def answer(self, session_id: str, body: bytes) -> None:
         assert session_id == SESSION
         self.opened, self.body = True, body
