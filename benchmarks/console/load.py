@@ -127,8 +127,12 @@ async def open_pages(served: Served, number: int) -> tuple[str, float, int]:
     async with served.sign_in() as signed:
         path = "/console/events"
         async with signed.stream("GET", path) as probe:
-            if probe.status_code != 200:
-                path = "/api/stream?extended=0"
+            live = probe.status_code == 200
+        if not live:
+            form = {"content": "SAY hello", "csrf": signed.cookies["CSRF-TOKEN"]}
+            made = await signed.post("/console/chat", data=form)
+            talk = made.headers["location"].rpartition("/")[2].partition("#")[0]
+            path = f"/api/chat/stream?extended=0&conversation_id={talk}"
         async with signed.stream("GET", path) as probe:
             assert probe.status_code == 200, await probe.aread()
         limits = httpx.Limits(max_connections=number + 10)
@@ -145,4 +149,4 @@ async def open_pages(served: Served, number: int) -> tuple[str, float, int]:
             cost = (served.memory_bytes() - before) / max(1, opened) / 1024
             for one in held:
                 await one.aclose()
-        return path, cost, opened
+        return path.partition("?")[0], cost, opened
