@@ -71,7 +71,7 @@ async def measure(rows: int, repeats: int, tokens: int, kept: Path | None) -> st
             )
             cookies = await chromium.signed_in(browser, site)
             _say("server times")
-            times = await load.page_times(site, LISTS | pages, repeats=10)
+            times = await load.page_times(site, LISTS | pages, repeats=8)
             _say("pages in the browser")
             drawn = await chromium.painted(browser, site, cookies, pages, repeats=repeats)
             _say("interactions")

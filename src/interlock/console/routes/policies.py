@@ -1,5 +1,6 @@
 """Policies: list, editor, check, try a call, versions. Source: console.md, 5.4."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -194,7 +195,7 @@ async def _editor(
         other=other,
         base=base or str(found.versions[0].n),
         fired=fired,
-        tools=list(dict.fromkeys(record.tool for record in recent)),
+        tools=[name for name, _ in Counter(record.tool for record in recent).most_common()],
         tests=result[2],
         table=colour_table(),
         words=vocabulary_of(recent),
