@@ -28,9 +28,23 @@ def pages(facts: dict[str, str], *, filled: bool) -> dict[str, str]:
         "key-new": "/console/keys/new",
         "providers": "/console/providers",
         "more": "/console/more",
+        "users": "/console/users",
+        "user-new": "/console/users/new",
+        "limits": "/console/limits",
+        "limit-new": "/console/limits/new",
+        "chat": "/console/chat",
         **{
             f"settings-{tab}": f"/console/settings/{tab}"
-            for tab in ("profile", "appearance", "server", "audit", "about")
+            for tab in (
+                "profile",
+                "security",
+                "appearance",
+                "keys",
+                "server",
+                "retention",
+                "audit",
+                "about",
+            )
         },
     }
     if filled:
@@ -51,6 +65,17 @@ def pages(facts: dict[str, str], *, filled: bool) -> dict[str, str]:
             "approval": f"/console/approvals/{facts['approval']}",
             "approvals-peek": f"/console/approvals?peek={facts['approval']}",
             "key": f"/console/keys/{facts['key']}",
+            "key-limited": f"/console/keys/{facts['limited_key']}",
+            "keys-peek": f"/console/keys?peek={facts['key']}",
+            "user": f"/console/users/{facts['user']}",
+            "user-invited": f"/console/users/{facts['invited']}",
+            "user-disabled": f"/console/users/{facts['disabled']}",
+            "users-peek": f"/console/users?peek={facts['user']}",
+            "users-none-fits": "/console/users?q=nobody+like+this",
+            "limits-tried": "/console/limits?method=GET&path=/api/search&who=mo",
+            "limit-profile": f"/console/limits/profiles/{facts['profile']}",
+            "audit-none-fits": "/console/settings/audit?actor=nobody",
+            "invite-used": "/console/invite/nothing",
             "missing": "/console/decisions/dec_nothing",
             "leaving": "/console/leaving?to=https%3A%2F%2Fxn--pypal-4ve.com%2Flogin",
             "hostile": f"/console/decisions/{facts['hostile']}",

@@ -26,11 +26,11 @@ class Killable:
 
 @asynccontextmanager
 async def killable(
-    data: Path, *, key: str, environ: Mapping[str, str] | None = None
+    data: Path, *, key: str, environ: Mapping[str, str] | None = None, port: int = 0
 ) -> AsyncIterator[Killable]:
-    """Starts a server on a free port, with its data in `data`."""
+    """Starts a server on a free port (or on `port`), with its data in `data`."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "interlock", "serve", "--data", str(data), "--port", "0",
+        sys.executable, "-m", "interlock", "serve", "--data", str(data), "--port", str(port),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={

@@ -11,7 +11,7 @@ from tests.support.console_site import PASSWORD, Site, console_site
 from tests.support.control_rows import fill_control
 from tests.support.gateway import running_gateway
 
-from interlock.identity.model import Actor
+from interlock.identity.model import Actor, KeyLimits, KeySpec
 from interlock.limits.routes import Asker
 
 pytestmark = pytest.mark.anyio
@@ -278,3 +278,19 @@ async def test_the_audit_log_is_filtered_and_exported_as_it_is_shown(site: Site)
         assert {one["action"] for one in listed.json()} == {"limit.create"}
         for answer in (rows, listed):
             assert "attachment" in answer.headers["content-disposition"]
+
+
+async def test_a_key_opens_while_the_shared_counters_do_not_answer(tmp_path: Path) -> None:
+    away = {"INTERLOCK_REDIS_URL": "redis://127.0.0.1:1/0"}
+    async with console_site(tmp_path, environ=away) as site:
+        made = await site.app.store.admin.create_key(
+            KeySpec(label="limited", limits=KeyLimits(requests_per_minute=2)),
+            site.people["admin"].actor,
+        )
+        async with site.client("admin") as browser:
+            page = await browser.get(f"/console/keys/{made.view.id}")
+            assert page.status_code == 200
+            assert "do not answer" in page.text
+            limits = await browser.get("/console/limits")
+            assert limits.status_code == 503
+            assert "counters of rate limits do not answer" in limits.text

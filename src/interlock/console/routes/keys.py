@@ -11,6 +11,8 @@ from interlock.gateway.history import DecisionFilter
 from interlock.identity.admin import CreatedKey
 from interlock.identity.errors import InvalidIdentityError, KeyNotFoundError
 from interlock.identity.model import KeySpec, KeyView
+from interlock.limits.counters import CountersUnavailable
+from interlock.limits.service import KeyStanding
 
 __all__ = ["PAGES", "may_change", "shown_once"]
 
@@ -143,10 +145,18 @@ async def _detail(call: Call, key: KeyView, *, back: bool) -> dict[str, Any]:
         "back": back,
         "key_state": key.status(now),
         "calls": await _day(call, key),
-        "standing": await call.services.limits.standing(key.id, key.limits),
+        "standing": await _standing(call, key),
         "bound": await _bound(call, key),
         "spent": await call.services.history.spent(key.id, midnight.timestamp()),
     }
+
+
+async def _standing(call: Call, key: KeyView) -> KeyStanding | None:
+    """What is left this minute; None while the shared counters do not answer."""
+    try:
+        return await call.services.limits.standing(key.id, key.limits)
+    except CountersUnavailable:
+        return None
 
 
 async def _bound(call: Call, key: KeyView) -> list[tuple[str, bool]]:

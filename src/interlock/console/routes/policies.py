@@ -1,5 +1,6 @@
 """Policies: list, editor, check, try a call, versions. Source: console.md, 5.4."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from interlock.console.vocabulary import outline_of, vocabulary_of
 from interlock.gateway.history import DecisionFilter
 from interlock.gateway.policies.errors import PolicyNotFoundError
 from interlock.gateway.policies.model import Language, Policy, Version
+from interlock.gateway.records import DecisionRecord
 from interlock.kernel.errors import InterlockError
 
 __all__ = ["PAGES", "Opened", "opened"]
@@ -91,7 +93,7 @@ async def new(call: Call) -> Response:
         problem=None,
         language="sqrt",
         table=colour_table(),
-        words=await _words(call),
+        words=vocabulary_of(await _recent(call)),
         outline=outline_of(text),
         findings=findings_of(text, "sqrt", "draft") if text else (),
     )
@@ -116,7 +118,7 @@ async def save_new(call: Call) -> Response:
             problem=error,
             language="sqrt",
             table=colour_table(),
-            words=await _words(call),
+            words=vocabulary_of(await _recent(call)),
             outline=(),
             findings=(),
         )
@@ -181,12 +183,7 @@ async def _editor(
         for tally in await services.history.tally(wanted, "rule", limit=500)
         if tally.policy and tally.policy.rpartition("@")[0] == found.policy.name
     }
-    tools = [
-        one.name
-        for one in await services.history.tally(
-            DecisionFilter(account_id=call.viewer.scope), "tool", limit=50
-        )
-    ]
+    recent = await _recent(call)
     result = await services.policies.run_tests(found.policy.name, version.n)
     return call.render(
         "policy_editor.html",
@@ -198,10 +195,10 @@ async def _editor(
         other=other,
         base=base or str(found.versions[0].n),
         fired=fired,
-        tools=tools,
+        tools=[name for name, _ in Counter(record.tool for record in recent).most_common()],
         tests=result[2],
         table=colour_table(),
-        words=await _words(call),
+        words=vocabulary_of(recent),
         outline=outline_of(text),
         tab="editor",
         findings=findings_of(text, found.policy.language, found.policy.name),
@@ -209,12 +206,12 @@ async def _editor(
     )
 
 
-async def _words(call: Call) -> str:
-    """What the editor offers, from the newest recorded calls."""
+async def _recent(call: Call) -> Sequence[DecisionRecord]:
+    """The newest recorded calls: what they were is what the editor offers."""
     found = await call.services.history.decisions(
         DecisionFilter(account_id=call.viewer.scope), limit=_READ
     )
-    return vocabulary_of(found.decisions)
+    return found.decisions
 
 
 PAGES = (

@@ -21,6 +21,10 @@ function build() {
   let timer = 0;
   input.addEventListener("input", () => {
     clearTimeout(timer);
+    // What Enter takes must fit what was typed, also before the server has answered.
+    const text = input.value.trim();
+    const here = pages().filter((one) => one.name.toLowerCase().includes(text.toLowerCase()));
+    show(input, list, text ? [...here, ask(text)] : pages());
     timer = setTimeout(() => search(input, list), 150);
   });
   input.addEventListener("keydown", (event) => {
@@ -59,13 +63,15 @@ function pages() {
   return [...document.querySelectorAll(".rail a")].map((link) => ({ group: "Go to", name: link.querySelector(".name").textContent, path: link.getAttribute("href") }));
 }
 
+const ask = (text) => ({ group: "Ask id", name: text, path: `/console/go?q=${encodeURIComponent(text)}` });
+
 async function search(input, list) {
   const text = input.value.trim();
   if (!text) { show(input, list, pages()); return; }
   const answer = await fetch(`/console/palette?q=${encodeURIComponent(text)}`, { credentials: "same-origin" }).catch(() => null);
   if (!answer?.ok || input.value.trim() !== text) return;
   const found = await answer.json();
-  show(input, list, [...found, { group: "Ask id", name: text, path: `/console/go?q=${encodeURIComponent(text)}` }]);
+  show(input, list, [...found, ask(text)]);
 }
 
 function open() {
