@@ -100,7 +100,7 @@ async def _ask(http, asked, finished, replies):
             await asyncio.sleep(0.1)
 
 
-async def run(kills, replies, data, environs, most_s):
+async def run(kills, replies, data, environs, most_s, minutes):
     """Counts of what happened."""
     asked, reader = {}, Reader()
     async with (
@@ -118,7 +118,10 @@ async def run(kills, replies, data, environs, most_s):
             *(ask_more(front.base_url, person, asked, reader, replies) for _ in range(_ASKERS))
         )
         open_at_kill = []
+        until = time.monotonic() + 60 * minutes
         for number in range(kills):
+            if time.monotonic() > until:
+                break
             await goes_on(reader, asked)
             await asyncio.sleep(random.uniform(0, most_s))
             which = random.randrange(len(servers))
@@ -144,7 +147,7 @@ async def run(kills, replies, data, environs, most_s):
         for one in servers:
             await one.stop()
     return {
-        "kills": kills,
+        "kills": len(open_at_kill),
         "replies open at a kill, on average": round(sum(open_at_kill) / len(open_at_kill), 1),
         **found,
         "resumes that could not replay": reader.resets,
@@ -273,6 +276,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--replies", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=1e9, help="no more kills after it")
     parser.add_argument("--store", choices=_STORES, default="sqlite")
     parser.add_argument("--keep", type=Path, help="directory of the servers' data and logs")
     given = parser.parse_args()
@@ -283,7 +287,7 @@ def main():
     ):
         place = given.keep or Path(data)
         place.mkdir(parents=True, exist_ok=True)
-        found = asyncio.run(run(given.kills, given.replies, place, environs, most_s))
+        found = asyncio.run(run(given.kills, given.replies, place, environs, most_s, given.minutes))
     text = written(given.store, found)
     _TARGET.write_text(text)
     print(text)
