@@ -17,6 +17,8 @@ import pytest
 from tests.support.demo_server import demo_server
 from tests.support.gateway import Gateway, running_gateway
 
+from interlock.storage.errors import StoreUnavailable
+
 pytestmark = pytest.mark.anyio
 
 _POLL_S = 0.05
@@ -147,6 +149,24 @@ async def test_tools_run_side_by_side_and_the_trail_shows_them(tmp_path: Path) -
         [one[name] for name in same] for one in second["nodes"]
     ]
     assert all(edge["from"] != edge["to"] for edge in trail["edges"])
+
+
+async def test_a_reply_waits_for_a_store_that_does_not_answer(tmp_path: Path) -> None:
+    async with site(tmp_path) as (gateway, person):
+        replies = gateway.app.people.durable.replies
+        assert replies is not None
+        make, failures = replies._make, [StoreUnavailable(), StoreUnavailable()]
+
+        async def flaky(message_id: str) -> None:
+            if failures:
+                raise failures.pop()
+            await make(message_id)
+
+        replies._make = flaky  # type: ignore[method-assign]
+        answer = await person.ask("SAY after all", wait=True)
+
+    assert failures == []
+    assert answer["message"]["content"] == "after all"
 
 
 async def test_a_reply_takes_a_bounded_number_of_steps(tmp_path: Path) -> None:

@@ -145,6 +145,11 @@ class EventLog:
 
     # reading
 
+    @property
+    def given_out(self) -> int:
+        """Number of the last event that readers of this process were given; the next ones come."""
+        return self._dispatcher.head or 0
+
     def subscribe(
         self,
         *,

@@ -311,7 +311,7 @@ async def test_a_reader_that_takes_nothing_delays_nobody(client: Make, site: Tal
     ann = client("ann")
     conversation, _, reply = await _started(ann)
     path = f"/api/stream/conversations/{conversation}"
-    slow, *quick = [ann.stream(path) for _ in range(5)]
+    slow, *quick = [ann.stream(path) for _ in range(20)]
     for one in (slow, *quick):
         await one.start()
         await one.chunk()

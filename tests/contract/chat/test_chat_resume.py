@@ -1,5 +1,6 @@
 """Resuming a stream, wherever it was cut. Source: conversations.md, 11.4."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Any
@@ -256,3 +257,57 @@ async def test_resuming_is_exact_whatever_happened_in_whatever_order(
     whole = _flat(events)
     for reply, text in texts.items():
         assert "".join(one[1] for one in whole if one[0] == reply) == text
+
+
+@requirement("chat.resume.every-cut")
+async def test_a_new_conversation_does_not_overtake_what_happened_before_in_others(
+    database: Database,
+) -> None:
+    site = TalkSite(database)
+    old = await site.talks.conversations.create(ANN, NewConversation(title="old"))
+    asked = await site.talks.posting.root(ANN, str(old["id"]), Draft(content="go"))
+    reply = asked.assistant_message_ids[0]
+    reader = await site.talks.streams.every(ANN, None, extended=True)
+    told = [frame.id async for frame in reader.opening()]
+    try:
+        await site.talks.writer.write(reply, ["a"])
+        site.clock.move(1)
+        new = await site.talks.conversations.create(ANN, NewConversation(title="new"))
+        await site.talks.writer.write(reply, ["b"])
+        await site.talks.posting.root(ANN, str(new["id"]), Draft(content="go"))
+        await site.talks.writer.write(reply, ["c"])
+        await site.talks.writer.end(reply, Ending(status="complete", finish_reason="stop"))
+        streams = [f"conversation:{one['id']}" for one in (old, new)]
+        logged = await site.log.read(streams, limit=1000, reader=ANN.user_id)
+        wanted = [
+            one.id for one in logged if one.id not in told and one.type != "conversation.created"
+        ]
+        heard: list[str | None] = []
+        async with asyncio.timeout(5):
+            while len(heard) < len(wanted):
+                heard += [one.id for one in await reader.batch()]
+    finally:
+        reader.close()
+
+    assert heard == wanted
+
+
+@requirement("chat.resume.every-cut")
+async def test_a_conversation_that_begins_while_a_stream_is_opened_is_in_it(
+    database: Database,
+) -> None:
+    site = TalkSite(database)
+    await site.talks.conversations.create(ANN, NewConversation(title="old"))
+    reader = await site.talks.streams.every(ANN, None, extended=True)
+    new = await site.talks.conversations.create(ANN, NewConversation(title="new"))
+    posted = await site.talks.posting.root(ANN, str(new["id"]), Draft(content="go"))
+    try:
+        frames = [frame async for frame in reader.opening()]
+        await site.talks.writer.write(posted.assistant_message_ids[0], ["a"])
+        async with asyncio.timeout(5):
+            more = await reader.batch()
+    finally:
+        reader.close()
+
+    assert "thread.new" in [one.type for one in frames]
+    assert "message.delta" in [one.type for one in more]

@@ -1,6 +1,8 @@
 """The API keeps to its own document, whatever it is sent."""
 
 import os
+from contextlib import suppress
+from typing import Any
 
 import pytest
 from tests.support.chat_client import ChatClient
@@ -133,3 +135,49 @@ async def test_a_body_that_grows_too_large_while_it_is_read_is_told_so(database:
             )
             assert (told.status, told_in in told.json) == (413, True)
             assert told.headers["trace_id"]
+
+
+@requirement("chat.errors.envelope")
+async def test_what_breaks_inside_and_what_does_not_fit_have_the_envelope_too(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with chat_site(database) as site:
+        whole = site.app
+
+        async def quiet(*given: Any) -> None:  # the server logs what is raised after the answer
+            with suppress(RuntimeError):
+                await whole(*given)
+
+        site.app = quiet
+        ann = await site.browser("ann")
+
+        async def breaks(*args: object, **named: object) -> None:
+            raise RuntimeError("SELECT secret FROM inside")
+
+        monkeypatch.setattr(type(site.talk.talks.conversations), "create", breaks)
+        calls = [
+            (await ann.post("/api/conversations", {"title": "x"}), 500, "internal_error"),
+            (
+                await ann.post("/api/auth/login", {"email": " ", "password": "x"}),
+                422,
+                "invalid_request",
+            ),
+            (
+                await ann.post("/api/account/password", {"current_password": 7}),
+                422,
+                "invalid_request",
+            ),
+            (
+                await ann.post("/api/admin/limits/profiles", {"name": "x"}),
+                403,
+                "forbidden",
+            ),
+        ]
+        for answer, status, code in calls:
+            assert (answer.status, answer.json["code"]) == (status, code), answer.body
+            assert isinstance(answer.json["details"], dict)
+            assert len(answer.headers["trace_id"]) == 32
+            assert answer.headers["x-request-id"]
+            assert answer.headers["cache-control"] == "no-store"
+            assert b"SELECT" not in answer.body
+            assert b"Traceback" not in answer.body

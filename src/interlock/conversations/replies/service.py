@@ -33,6 +33,7 @@ from interlock.identity.callers import key_of
 from interlock.identity.model import KeyInfo
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.storage.engine import after_commit
+from interlock.storage.errors import StoreUnavailable
 
 __all__ = ["QUEUE", "WORKFLOW", "AgentReplies", "ReplySettings"]
 
@@ -40,6 +41,8 @@ _log = logging.getLogger("interlock.chat")
 QUEUE: Final = "replies"
 WORKFLOW: Final = "chat.reply"
 _ENQUEUE_TRIES: Final = 5
+_STORE_AGAIN_S: Final = 0.2
+_STORE_LONGEST_S: Final = 10.0
 
 Enqueue = Callable[[str], Awaitable[None]]
 """Hands the id of a reply over to durable work; the same id again is nothing."""
@@ -209,7 +212,23 @@ class AgentReplies:
     # --- making ------------------------------------------------------------------------
 
     async def make(self, message_id: str) -> None:
-        """Makes a reply when it is its turn, from wherever it is; one that has ended: nothing."""
+        """Makes a reply when it is its turn, from wherever it is; one that has ended: nothing.
+
+        Waits while the store does not answer: an error would be the end of the work, and leave
+        a reply that never ends.
+        """
+        wait_s = _STORE_AGAIN_S
+        while True:
+            try:
+                await self._in_turn(message_id)
+            except StoreUnavailable:
+                _log.warning("a reply waits for the store: %s", message_id)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, _STORE_LONGEST_S)
+            else:
+                return
+
+    async def _in_turn(self, message_id: str) -> None:
         async with self._spine.database.read() as connection:
             waiting = await Work(connection).messages.find(message_id)
         if waiting is None or not waiting.unfinished:

@@ -5,7 +5,8 @@ they may read from now on, and asks the store again at every heartbeat.
 Source: conversations.md, 10.2, 11.5, 11.7.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 
 from interlock.conversations.announcing import (
     EXTENDED,
@@ -18,8 +19,8 @@ from interlock.conversations.permissions import Action
 from interlock.conversations.settings import StreamSettings
 from interlock.conversations.spine import Spine, Work, user_of
 from interlock.conversations.streaming.cursor import Cursor
-from interlock.conversations.streaming.frames import Frame, backpressure, frame_of, merged
-from interlock.conversations.streaming.opening import Openings
+from interlock.conversations.streaming.frames import Frame, backpressure
+from interlock.conversations.streaming.opening import Opening, Openings
 from interlock.events.model import Event
 from interlock.events.subscription import Subscription
 from interlock.identity.context import Context
@@ -31,6 +32,7 @@ StillValid = Callable[[], Awaitable[bool]]
 
 
 _AT_ONCE = 64
+_PAGE = 1000
 
 
 class Streams:
@@ -141,14 +143,8 @@ class Reader:
             ),
         )
         self._sit()
-        opening = await self._streams._openings.make(
-            self._user_id,
-            self._allowed,
-            self._cursor,
-            wanted=self._wanted,
-            extended=self._extended,
-        )
-        self._upto = dict.fromkeys(streams, opening.upto)
+        opening = await self._opening(self._sub)
+        self._upto = dict.fromkeys(map(conversation_stream, self._allowed), opening.upto)
         for frame in opening.frames:
             yield frame
 
@@ -157,8 +153,13 @@ class Reader:
         if self._sub is None:
             return []
         found: list[Event | Frame] = []
-        for event in await self._sub.batch(_AT_ONCE):
-            found += await self._seen(event)
+        waiting = deque(await self._sub.batch(_AT_ONCE))
+        while waiting:
+            event = waiting.popleft()
+            if self._admits(event):
+                waiting = await self._admit(event, self._sub, waiting)
+            else:
+                found += self._seen(event)
         if self._sub.ended == "slow":
             self.why = self.why or ("slow_consumer", "this reader is too slow; resume")
         if not self._allowed and not self._follow:
@@ -194,10 +195,11 @@ class Reader:
         self.why = self.why or (code, text)
         self._over = True
 
-    async def _seen(self, event: Event) -> Sequence[Event | Frame]:
+    def _seen(self, event: Event) -> Sequence[Event | Frame]:
         """What an event means for this reader."""
         if event.stream == user_stream(self._user_id):
-            return await self._told(event)
+            self._told(event)
+            return []
         conversation_id = event.stream.partition(":")[2]
         if conversation_id not in self._allowed or event.seq <= self._upto.get(event.stream, 0):
             return []
@@ -215,32 +217,67 @@ class Reader:
                 frames.append(Frame(type=again.type, payload=again.payload))
         return frames
 
-    async def _told(self, event: Event) -> list[Frame]:
-        """What the reader's own stream says: access that came or went."""
-        conversation_id = str(event.payload.get("conversation_id", ""))
+    def _told(self, event: Event) -> None:
+        """What the reader's own stream says of access that went."""
         if event.type == "conversation.left":
-            self._revoke(conversation_id)
-        elif event.type == "conversation.joined" and self._follow:
-            return await self._admit(conversation_id, event.seq)
+            self._revoke(_conversation(event))
         elif event.type == "session.ended" and self._ended(event):
             self._end("session_expired", "sign in again")
-        return []
 
     def _ended(self, event: Event) -> bool:
         credential = event.payload.get("credential_id")
         return credential is None or credential == self._ctx.credential_id
 
-    async def _admit(self, conversation_id: str, seq: int) -> list[Frame]:
-        stream = conversation_stream(conversation_id)
-        if conversation_id in self._allowed or self._sub is None:
-            return []
-        self._allowed.add(conversation_id)
-        self._sub.add(stream)
-        missed = await self._spine.log.read(
-            [stream], after_seq=seq - 2, limit=1000, reader=self._user_id
+    async def _opening(self, sub: Subscription) -> Opening:
+        """What was missed, of conversations as well that begin while it is read."""
+        while True:
+            opening = await self._streams._openings.make(
+                self._user_id,
+                self._allowed,
+                self._cursor,
+                wanted=self._wanted,
+                extended=self._extended,
+            )
+            if not self._follow:
+                return opening
+            async with self._spine.database.read() as connection:
+                mine = await Work(connection).conversations.ids_of_user(self._user_id)
+            new = set(mine) - self._allowed
+            if not new:
+                return opening
+            self._allowed |= new
+            for one in new:
+                sub.add(conversation_stream(one))
+
+    def _admits(self, event: Event) -> bool:
+        """Whether an event says that there is another conversation to read."""
+        return (
+            self._follow
+            and event.type == "conversation.joined"
+            and event.stream == user_stream(self._user_id)
+            and _conversation(event) not in self._allowed
         )
-        self._upto[stream] = missed[-1].seq if missed else seq
-        return merged(frame_of(one) for one in missed if one.type in self._wanted)
+
+    async def _admit(
+        self, event: Event, sub: Subscription, waiting: Iterable[Event]
+    ) -> deque[Event]:
+        """What waits, with what has been said in a new conversation, in the order of the log.
+
+        INVARIANT: nothing overtakes: the last event a reader got is where it resumes.
+        """
+        stream = conversation_stream(_conversation(event))
+        self._allowed.add(_conversation(event))
+        sub.add(stream)
+        head = self._spine.log.given_out  # what is said after it comes by itself
+        found = {one.seq: one for one in (*waiting, *sub.waiting(len(sub)))}
+        place = event.seq - 2  # the conversation's own event is the one before
+        while place < head:
+            missed = await self._spine.log.read(
+                [stream], after_seq=place, limit=_PAGE, reader=self._user_id
+            )
+            found |= {one.seq: one for one in missed if one.seq <= head}
+            place = missed[-1].seq if len(missed) == _PAGE else head
+        return deque(found[seq] for seq in sorted(found))
 
     def _removes_me(self, event: Event) -> bool:
         return (
@@ -264,3 +301,7 @@ class Reader:
             seats.remove(self)
         if not seats:
             self._streams._seats.pop(self._user_id, None)
+
+
+def _conversation(event: Event) -> str:
+    return str(event.payload.get("conversation_id", ""))

@@ -14,6 +14,7 @@ from interlock.identity.login.model import LoginSession
 from interlock.identity.model import Actor, User
 from interlock.identity.people import People
 from interlock.kernel.errors import ErrorKind, InterlockError
+from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.parts import ERRORS
 from interlock.web.credentials import Credentials, NoSessionError
 
@@ -155,7 +156,7 @@ def _setup_routes(router: APIRouter, people: People, credentials: Credentials) -
 
 
 def _session_routes(router: APIRouter, people: People, credentials: Credentials) -> None:
-    sessions = credentials.sessions
+    sessions, callers = credentials.sessions, CheckedCallers(credentials)
 
     @router.post("/api/auth/login")
     async def login(request: Request, body: LoginIn) -> LoginOut:
@@ -198,7 +199,7 @@ def _session_routes(router: APIRouter, people: People, credentials: Credentials)
     @router.get("/api/auth/me", response_model_exclude_none=True)
     async def me(request: Request) -> MeOut:
         """Who asks."""
-        context = await credentials.context(request, surface="chat")
+        context = await callers.context(request)
         if context.credential != "cookie" or context.user_id is None:
             if context.user_id is None:
                 raise NoSessionError
@@ -208,10 +209,12 @@ def _session_routes(router: APIRouter, people: People, credentials: Credentials)
 
 
 def _account_routes(router: APIRouter, people: People, credentials: Credentials) -> None:
+    callers = CheckedCallers(credentials)
+
     @router.get("/api/account/sessions")
     async def list_sessions(request: Request) -> SessionsOut:
         """One's own sessions, newest first."""
-        context = await credentials.context(request, surface="chat")
+        context = await callers.context(request)
         found = await people.sessions_of(context.user_id or "")
         return SessionsOut(
             sessions=[_own(one, current=one.id == context.credential_id) for one in found]
@@ -220,8 +223,7 @@ def _account_routes(router: APIRouter, people: People, credentials: Credentials)
     @router.delete("/api/account/sessions/{session_id}", status_code=204)
     async def end_session(request: Request, session_id: Id) -> None:
         """Ends one of one's own sessions."""
-        context = await credentials.context(request, surface="chat")
-        credentials.guard(request)
+        context = await callers.context(request)
         await people.revoke_session(context.user_id or "", session_id.lower(), context.actor)
 
     @router.post("/api/account/password", status_code=204)
