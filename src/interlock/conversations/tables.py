@@ -102,6 +102,7 @@ messages = Table(
     Column("mentions", JsonText, nullable=False),
     Column("has_reasoning", Boolean, nullable=False),
     Column("metadata", JsonText, nullable=False),
+    Column("made_by", String(36)),
     Index("uq_messages_conversation_id_seq", "conversation_id", "seq", unique=True),
     Index("ix_messages_root_id_seq", "root_id", "seq"),
     Index("ix_messages_parent_id", "parent_id"),

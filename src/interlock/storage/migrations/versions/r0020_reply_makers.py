@@ -1,0 +1,14 @@
+"""Which process makes a reply."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0020"
+down_revision = "0014"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Adds the column of this revision."""
+    op.add_column("messages", sa.Column("made_by", sa.String(length=36), nullable=True))
