@@ -92,6 +92,7 @@ class PeopleParts:
             group.create_task(self.streams.run())
             group.create_task(self.talks.attachments.resume())
             group.create_task(self.durable.look())
+            group.create_task(self.talks.spine.idempotency.run())
             group.create_task(self.talks.attendance.run(lambda: self.talks.streams.people))
 
 
