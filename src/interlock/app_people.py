@@ -5,6 +5,7 @@ cookie sessions, and all live streams read one log.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,12 +32,13 @@ from interlock.conversations.replying import ReplyWriter
 from interlock.conversations.spine import Spine
 from interlock.conversations.tooling import PeopleTools
 from interlock.conversations.unfinished import unfinished_streams
-from interlock.durable.model import Queue, Workflow
+from interlock.durable.model import Queue, Status, Workflow
 from interlock.events.log import EventLog
 from interlock.events.redis_fanout import RedisFanout
 from interlock.gateway.door import Door
 from interlock.gateway.toolbox import Toolbox
 from interlock.kernel.clock import Clock
+from interlock.kernel.errors import InterlockError
 from interlock.surfaces.chat.auth import CheckedCallers
 from interlock.surfaces.chat.build import build_chat, owns
 from interlock.surfaces.chat.parts import ChatParts
@@ -54,6 +56,10 @@ if TYPE_CHECKING:
 __all__ = ["Front", "PeopleParts", "build_people"]
 
 _DEMO_MODEL = "demo"
+_LOOK_S = 30.0
+"""How often several processes look for replies that a dead one took on and handed to nobody."""
+
+_log = logging.getLogger("interlock.chat")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,6 +92,8 @@ class PeopleParts:
             group.create_task(self.log.run())
             group.create_task(self.streams.run())
             group.create_task(self.talks.attachments.resume())
+            group.create_task(self.durable.look())
+            group.create_task(self.talks.spine.idempotency.run())
             group.create_task(self.talks.attendance.run(lambda: self.talks.streams.people))
 
 
@@ -115,6 +123,19 @@ class LazyDurable:
         """Hands a reply over."""
         engine = await self._start()
         await engine.enqueue(QUEUE, WORKFLOW, message_id, id=message_id)
+
+    async def status(self, message_id: str) -> Status | None:
+        """How far the work on a reply is."""
+        return await (await self._start()).status(message_id)
+
+    async def look(self) -> None:
+        """Looks again and again for replies that no process was handed, until cancelled."""
+        while self._store.database.dialect == "postgresql" and self.replies is not None:
+            await asyncio.sleep(_LOOK_S)
+            try:
+                await self.replies.resume()
+            except InterlockError as error:
+                _log.warning("unfinished replies could not be looked at: %s", error.message)
 
     async def stop(self, *, wait_s: float) -> None:
         """Stops it, if it runs."""
@@ -222,7 +243,7 @@ def build_people(
                 default_model=default_model,
                 on_restart=settings.chat.on_restart,
             ),
-            enqueue=durable.enqueue,
+            work=durable,
         )
         durable.replies = made
         return made

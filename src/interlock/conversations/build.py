@@ -12,13 +12,13 @@ from interlock.conversations.posting import Posting
 from interlock.conversations.postlimit import MemoryPostingLimit
 from interlock.conversations.presence import Attendance
 from interlock.conversations.reading import Reading
-from interlock.conversations.repeats import Repeats, StoredRepeats
 from interlock.conversations.replying import ReplyWriter
 from interlock.conversations.service import Conversations
 from interlock.conversations.settings import ChatSettings, StreamSettings
 from interlock.conversations.spine import Spine
 from interlock.conversations.streaming.reader import Streams
 from interlock.events.log import EventLog
+from interlock.idempotency.service import Idempotency
 from interlock.kernel.clock import Clock
 from interlock.storage.blobs import Blobs
 from interlock.storage.engine import Database
@@ -62,7 +62,6 @@ def build_talks(
     chat: ChatSettings,
     streams: StreamSettings,
     limit: PostingLimit | None = None,
-    repeats: Repeats | None = None,
     blobs: Blobs,
     later: Callable[[str], Awaitable[None]] | None = None,
 ) -> Talks:
@@ -72,7 +71,14 @@ def build_talks(
     either nobody answers. `later` hands the id of an attachment over to durable work; None: its
     text is taken at once.
     """
-    spine = Spine(database=database, log=log, directory=directory, agents=agents, clock=clock)
+    spine = Spine(
+        database=database,
+        log=log,
+        directory=directory,
+        agents=agents,
+        clock=clock,
+        idempotency=Idempotency(database, clock),
+    )
     conversations = Conversations(spine)
     attachments = Attachments(
         spine,
@@ -85,7 +91,7 @@ def build_talks(
     if make_replies is not None:
         replies = make_replies(spine, writer, attachments)
     replies = replies or NoReplies()
-    limit, repeats = limit or MemoryPostingLimit(clock), repeats or StoredRepeats()
+    limit = limit or MemoryPostingLimit(clock)
 
     def posting(made_by: Replies) -> Posting:
         return Posting(
@@ -93,7 +99,6 @@ def build_talks(
             conversations,
             replies=made_by,
             limit=limit,
-            repeats=repeats,
             max_agents=chat.max_agents_per_message,
             attachments=attachments,
         )

@@ -14,7 +14,6 @@ __all__ = [
     "MessageDeletedError",
     "NotFoundError",
     "PostingTooFastError",
-    "RepeatedDifferentlyError",
 ]
 
 
@@ -107,13 +106,3 @@ class PostingTooFastError(InterlockError):
 
     def __init__(self, wait_s: float) -> None:
         super().__init__("too many messages in this conversation", retry_after_s=wait_s)
-
-
-class RepeatedDifferentlyError(InterlockError):
-    """Raised when an idempotency key comes again with another request."""
-
-    kind: ClassVar = ErrorKind.CONFLICT
-    code: ClassVar = "conflict"
-
-    def __init__(self) -> None:
-        super().__init__("this idempotency key was used for another request", hint="use a new key")

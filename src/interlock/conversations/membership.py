@@ -55,13 +55,23 @@ class Membership:
             members = await work.conversations.members([conversation_id])
             return await participants_of(self._spine, work, members)
 
-    async def put(self, ctx: Context, conversation_id: str, user_id: str, role: MemberRole) -> None:
+    async def put(
+        self,
+        ctx: Context,
+        conversation_id: str,
+        user_id: str,
+        role: MemberRole,
+        *,
+        repeat_key: str | None = None,
+    ) -> bool:
         """Adds a participant, or gives one another role; the same role changes nothing.
+
+        Whether this repeats a request that was answered before; nothing changes then.
 
         Raises: NotFoundError, ForbiddenError, LastOwnerError.
         """
-        async with self._spine.database.transaction() as connection:
-            work = Work(connection)
+
+        async def do(work: Work) -> Mapping[str, Any]:
             await work.conversations.lock(conversation_id)
             entered = await work.enter(ctx, conversation_id, Action.MANAGE)
             kind = await kind_of(self._spine, work, user_id)
@@ -81,6 +91,10 @@ class Membership:
                     conversation_id,
                     [membership_changed(conversation_id, user_id, role, "role_updated")],
                 )
+            return {}
+
+        request = {"what": f"participant:{conversation_id}", "user_id": user_id, "role": role}
+        return (await self._spine.once(ctx, repeat_key, request, do))[1]
 
     async def remove(self, ctx: Context, conversation_id: str, user_id: str) -> None:
         """Takes a participant out; anyone may take out themselves.

@@ -14,6 +14,7 @@ __all__ = [
     "Chunk",
     "ContextMode",
     "Conversation",
+    "Growing",
     "Invite",
     "Member",
     "MemberRole",
@@ -144,6 +145,23 @@ class Message:
     mentions: tuple[Mention, ...] = ()
     has_reasoning: bool = False
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    made_by: str | None = None
+    """The process that makes a reply, or made it last; nobody else may write it."""
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its text may still grow."""
+        return self.status in UNFINISHED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growing:
+    """How far a reply is."""
+
+    status: MessageStatus
+    made_by: str | None
+    next: int
+    """The next free chunk index."""
 
     @property
     def unfinished(self) -> bool:

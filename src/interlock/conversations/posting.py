@@ -4,11 +4,9 @@ One transaction writes the message, its number, the events and the read marks, a
 replies of agents; the answer follows its commit. Source: conversations.md, 8.2, 10, 19.
 """
 
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 from interlock.conversations.addressing import Addressing
 from interlock.conversations.announcing import (
@@ -35,7 +33,6 @@ from interlock.conversations.paths import child_path, depth
 from interlock.conversations.permissions import Action
 from interlock.conversations.ports import Ask, PostingLimit, Replies, Trigger
 from interlock.conversations.presence import come_online
-from interlock.conversations.repeats import Repeats
 from interlock.conversations.service import Conversations, NewConversation
 from interlock.conversations.spine import Entered, Spine, Work, user_of
 from interlock.conversations.views import message_view, thread_view
@@ -99,7 +96,6 @@ class Posting:
         *,
         replies: Replies,
         limit: PostingLimit,
-        repeats: Repeats,
         max_agents: int,
         attachments: Attachments | None = None,
     ) -> None:
@@ -107,7 +103,6 @@ class Posting:
         self._conversations = conversations
         self._replies = replies
         self._limit = limit
-        self._repeats = repeats
         self._attachments = attachments
         self._addressing = Addressing(spine, max_agents=max_agents)
 
@@ -185,42 +180,46 @@ class Posting:
             before = await self._admit(ctx, conversation_id or NIL)
         return await self._once(ctx, draft, f"prompt:{conversation_id}:{parent_id}:{title}", post)
 
-    async def regenerate(self, ctx: Context, message_id: str, ask: Ask) -> Posted:
+    async def regenerate(
+        self, ctx: Context, message_id: str, ask: Ask, *, repeat_key: str | None = None
+    ) -> Posted:
         """Asks for another reply beside one; the first one stays."""
         conversation_id = await self._conversation_of(ctx, message_id)
         before = await self._admit(ctx, conversation_id)
-        async with self._spine.database.transaction() as connection:
-            work = Work(connection)
-            message, entered = await work.message(ctx, message_id, Action.POST)
-            if message.role != "assistant" or message.parent_id is None:
-                raise InvalidFieldError("message_id", "must name a reply of an agent")
-            parent = await work.messages.find(message.parent_id)
-            if parent is None or parent.deleted_at is not None:
-                raise MessageDeletedError(message.parent_id)
-            _open(entered)
-            known = await self._spine.agents.known(connection, [message.agent_id or ""])
-            agents = tuple(known.values())
-            if ask.agent is not None:
-                agents = (await self._addressing.one(work, ctx, ask.agent),)
-            ids = await self._replies.regenerate(
-                connection,
-                Trigger(
-                    ctx=ctx,
-                    conversation=entered.conversation,
-                    message=parent,
-                    agents=agents,
-                    ask=ask,
-                ),
-            )
-            return Posted(
-                message_id=parent.id,
-                root_id=parent.root_id,
-                conversation_id=parent.conversation_id,
-                parent_id=parent.id,
-                depth=parent.depth + 1,
-                assistant_message_ids=tuple(ids),
-                last_event_id=before or "",
-            )
+
+        async def do(work: Work) -> Mapping[str, Any]:
+            return asdict(await self._regenerate(work, ctx, message_id, ask, before))
+
+        request = {"what": f"regenerate:{message_id}", "ask": asdict(ask)}
+        return _posted(*await self._spine.once(ctx, repeat_key, request, do))
+
+    async def _regenerate(
+        self, work: Work, ctx: Context, message_id: str, ask: Ask, before: str | None
+    ) -> Posted:
+        message, entered = await work.message(ctx, message_id, Action.POST)
+        if message.role != "assistant" or message.parent_id is None:
+            raise InvalidFieldError("message_id", "must name a reply of an agent")
+        parent = await work.messages.find(message.parent_id)
+        if parent is None or parent.deleted_at is not None:
+            raise MessageDeletedError(message.parent_id)
+        _open(entered)
+        known = await self._spine.agents.known(work.connection, [message.agent_id or ""])
+        agents = tuple(known.values())
+        if ask.agent is not None:
+            agents = (await self._addressing.one(work, ctx, ask.agent),)
+        trigger = Trigger(
+            ctx=ctx, conversation=entered.conversation, message=parent, agents=agents, ask=ask
+        )
+        ids = await self._replies.regenerate(work.connection, trigger)
+        return Posted(
+            message_id=parent.id,
+            root_id=parent.root_id,
+            conversation_id=parent.conversation_id,
+            parent_id=parent.id,
+            depth=parent.depth + 1,
+            assistant_message_ids=tuple(ids),
+            last_event_id=before or "",
+        )
 
     async def _conversation_of(self, ctx: Context, message_id: str) -> str:
         async with self._spine.database.read() as connection:
@@ -245,20 +244,11 @@ class Posting:
         post: Callable[[Work], Awaitable[Posted]],
     ) -> Posted:
         """Runs `post` in a transaction, or gives the first answer of a repeated request."""
-        async with self._spine.database.transaction() as connection:
-            work = Work(connection)
-            if draft.repeat_key is None:
-                return await post(work)
-            key, user_id = draft.repeat_key, user_of(ctx)
-            now = self._spine.now()
-            first = await self._repeats.claim(
-                connection, user_id, key, fingerprint=_fingerprint(what, draft), now=now
-            )
-            if first is not None:
-                return _posted(first)
-            posted = await post(work)
-            await self._repeats.answer(connection, user_id, key, asdict(posted))
-            return posted
+
+        async def do(work: Work) -> Mapping[str, Any]:
+            return asdict(await post(work))
+
+        return _posted(*await self._spine.once(ctx, draft.repeat_key, _said(what, draft), do))
 
     async def _place(
         self,
@@ -442,8 +432,9 @@ def _just_before(event: Event) -> str:
     return str(EventId(root_id=None, message_id=None, index=-1, ms=event.at_ms - 1))
 
 
-def _fingerprint(what: str, draft: Draft) -> str:
-    told: dict[Literal["what", "content", "role", "ask", "metadata", "attachments"], Any] = {
+def _said(what: str, draft: Draft) -> Mapping[str, Any]:
+    """All that a request to post says."""
+    return {
         "what": what,
         "content": draft.content,
         "role": draft.role,
@@ -451,12 +442,10 @@ def _fingerprint(what: str, draft: Draft) -> str:
         "metadata": dict(draft.metadata),
         "attachments": draft.attachments,
     }
-    text = json.dumps(told, sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _posted(first: Mapping[str, Any]) -> Posted:
-    values = dict(first)
+def _posted(told: Mapping[str, Any], replayed: bool) -> Posted:
+    values = dict(told)
     for name in ("assistant_message_ids", "warnings"):
         values[name] = tuple(values[name])
-    return Posted(**(values | {"replayed": True}))
+    return Posted(**(values | {"replayed": replayed}))

@@ -6,7 +6,7 @@ counts. Chunks and log rows are written together. Source: conversations.md, 11.2
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -22,7 +22,8 @@ from interlock.conversations.announcing import (
     unread_update,
 )
 from interlock.conversations.assembly import estimate_tokens
-from interlock.conversations.model import Agent, Chunk, Message, MessageStatus
+from interlock.conversations.growing import Growth, locked_growth
+from interlock.conversations.model import Agent, Message, MessageStatus
 from interlock.conversations.paths import child_path, depth
 from interlock.conversations.ports import Trigger
 from interlock.conversations.spine import Spine, Work
@@ -51,6 +52,8 @@ class ReplyWriter:
     def __init__(self, spine: Spine, *, timeout_s: float) -> None:
         self._spine = spine
         self._timeout_s = timeout_s
+        self._growths: dict[str, Growth] = {}
+        """What this process writes now."""
 
     async def queue(
         self, connection: AsyncConnection, trigger: Trigger, agent: Agent, *, model: str | None
@@ -94,43 +97,63 @@ class ReplyWriter:
         )
         return message
 
-    async def write(self, message_id: str, pieces: Sequence[str]) -> int:
+    async def write(self, message_id: str, pieces: Sequence[str], *, by: str | None = None) -> int:
         """Adds pieces of text, each one chunk and one delta; the next free chunk index.
 
-        An ended reply takes no more: nothing is written then.
+        An ended reply takes no more: nothing is written then. Nor is it when `by` is given and
+        another process has taken the reply over.
         """
+        given = [piece for piece in pieces if piece]
+        known = self._growths.pop(message_id, None)  # comes back when this is committed
         async with self._spine.database.transaction() as connection:
             work = Work(connection)
-            message = await _locked(work, message_id)
-            start = await work.messages.next_chunk(message_id)
-            given = [piece for piece in pieces if piece]
-            if message is None or not message.unfinished or not given:
-                return start
-            now = self._spine.now()
-            events = []
-            if start == 0 and message.agent_id is not None:
-                events.append(
-                    typing_update(message.conversation_id, message.root_id, message.agent_id, now)
-                )
-            chunks = [
-                Chunk(message_id=message_id, idx=start + at, content=piece, created_at=now)
-                for at, piece in enumerate(given)
-            ]
-            events += [message_delta(message, one.idx, one.content) for one in chunks]
-            await work.messages.add_chunks(chunks)
-            await work.messages.grow(message_id, "".join(given))
-            await self._spine.log.append(
-                connection, conversation_stream(message.conversation_id), events
-            )
-            return start + len(given)
+            growth, following = await locked_growth(work, message_id, known, by=by)
+            if growth is None:
+                return following
+            if given:
+                await self._grow(work, growth, given)
+        self._growths[message_id] = growth
+        return growth.next
 
-    async def end(self, message_id: str, ending: Ending) -> bool:
-        """Ends a reply, once; whether it was this call that did."""
+    async def settle(self, message_id: str, *, by: str | None = None) -> None:
+        """Lets the message's row say all that was written; for a text that pauses."""
+        known = self._growths.get(message_id)
+        if known is None or not known.behind:
+            return
+        del self._growths[message_id]
+        async with self._spine.database.transaction() as connection:
+            work = Work(connection)
+            growth, _ = await locked_growth(work, message_id, known, by=by)
+            if growth is None:
+                return
+            await growth.write_row(work, now=self._spine.now())
+        self._growths[message_id] = growth
+
+    async def _grow(self, work: Work, growth: Growth, given: Sequence[str]) -> None:
+        now, message = self._spine.now(), growth.message
+        events = []
+        if growth.next == 0 and message.agent_id is not None:
+            events.append(
+                typing_update(message.conversation_id, message.root_id, message.agent_id, now)
+            )
+        chunks = await growth.add(work, given, now=now)
+        events += [message_delta(message, one.idx, one.content) for one in chunks]
+        await self._spine.log.append(
+            work.connection, conversation_stream(message.conversation_id), events
+        )
+
+    async def end(self, message_id: str, ending: Ending, *, by: str | None = None) -> bool:
+        """Ends a reply, once; whether it was this call that did.
+
+        With `by`, only for the process that makes it.
+        """
+        self._growths.pop(message_id, None)
         async with self._spine.database.transaction() as connection:
             work = Work(connection)
             message = await _locked(work, message_id)
-            if message is None or not message.unfinished:
+            if message is None or not message.unfinished or by not in (None, message.made_by):
                 return False
+            message = replace(message, content=await work.messages.text(message_id))
             _, at = await work.conversations.advance(message.conversation_id, now=self._spine.now())
             usage = dict(ending.usage) if ending.usage is not None else _estimated(message)
             error = (

@@ -1,7 +1,7 @@
 """Making, listing, changing and deleting conversations."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from interlock.conversations.announcing import (
@@ -69,10 +69,17 @@ class Conversations:
 
         Raises: InvalidFieldError, NotFoundError for an unknown participant, ForbiddenError.
         """
-        async with self._spine.database.transaction() as connection:
-            work = Work(connection)
-            entered = await self.make(work, ctx, new)
-            return await view_of(self._spine, work, entered)
+        return (await self.create_once(ctx, new, None))[0]
+
+    async def create_once(
+        self, ctx: Context, new: NewConversation, key: str | None
+    ) -> tuple[Mapping[str, Any], bool]:
+        """The same for a request that may be repeated; whether this is a repeat."""
+
+        async def do(work: Work) -> Mapping[str, Any]:
+            return await view_of(self._spine, work, await self.make(work, ctx, new))
+
+        return await self._spine.once(ctx, key, {"what": "conversation", **asdict(new)}, do)
 
     async def make(self, work: Work, ctx: Context, new: NewConversation) -> Entered:
         """Makes a conversation in the caller's transaction."""

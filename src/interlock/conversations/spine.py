@@ -1,8 +1,10 @@
 """What every service of conversations stands on, and how it finds out who may do what."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.conversations.errors import ForbiddenError, InvalidFieldError, NotFoundError
@@ -13,6 +15,7 @@ from interlock.conversations.repository.attendance import AttendanceRepository
 from interlock.conversations.repository.conversations import ConversationRepository
 from interlock.conversations.repository.messages import MessageRepository
 from interlock.events.log import EventLog
+from interlock.idempotency.service import Idempotency, fingerprint_of
 from interlock.identity.context import Context
 from interlock.kernel.clock import Clock
 from interlock.storage.engine import Database
@@ -87,6 +90,32 @@ class Spine:
     directory: Directory
     agents: Agents
     clock: Clock
+    idempotency: Idempotency
+
+    async def once(
+        self,
+        ctx: Context,
+        key: str | None,
+        request: Mapping[str, Any],
+        do: Callable[[Work], Awaitable[Mapping[str, Any]]],
+    ) -> tuple[Mapping[str, Any], bool]:
+        """Does what creates something in one transaction, or gives its first answer again.
+
+        `key` is the caller's idempotency key, `request` all that the request says. The second
+        value is whether this repeats an earlier answer; nothing was done then.
+
+        Raises: IdempotencyKeyError, IdempotencyKeyReusedError.
+        """
+        scope = f"chat:{user_of(ctx)}"
+        said = fingerprint_of(msgspec.json.encode(request, order="deterministic"))
+        async with self.idempotency.transaction(scope, key, said) as once:
+            if once.replayed is not None:
+                first: dict[str, Any] = msgspec.json.decode(once.replayed.body)
+                return first, True
+            made = await do(Work(once.connection))
+            if key is not None:
+                once.keep(200, msgspec.json.encode(made))
+            return made, False
 
     def now(self) -> float:
         """Seconds since the epoch, in whole milliseconds: what clients see is what is stored."""

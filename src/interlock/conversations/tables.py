@@ -24,7 +24,6 @@ __all__ = [
     "message_texts",
     "message_versions",
     "messages",
-    "posted_requests",
     "presences",
     "read_marks",
     "threads",
@@ -102,6 +101,7 @@ messages = Table(
     Column("mentions", JsonText, nullable=False),
     Column("has_reasoning", Boolean, nullable=False),
     Column("metadata", JsonText, nullable=False),
+    Column("made_by", String(36)),
     Index("uq_messages_conversation_id_seq", "conversation_id", "seq", unique=True),
     Index("ix_messages_root_id_seq", "root_id", "seq"),
     Index("ix_messages_parent_id", "parent_id"),
@@ -182,15 +182,4 @@ presences = Table(
     Column("last_seen_at", Instant, nullable=False),
     Column("announced_at", Instant, nullable=False),
     Index("ix_presences_status_last_seen_at", "status", "last_seen_at"),
-)
-
-posted_requests = Table(
-    "posted_requests",
-    metadata,
-    Column("user_id", String(64), primary_key=True),
-    Column("key", String(200), primary_key=True),
-    Column("fingerprint", String(64), nullable=False),
-    Column("answer", JsonText),
-    Column("created_at", Instant, nullable=False),
-    Index("ix_posted_requests_created_at", "created_at"),
 )

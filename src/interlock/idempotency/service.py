@@ -5,7 +5,9 @@ answer; after a crash the transaction is gone, and the work with it, so that the
 it. Two processes on one database behave like one.
 """
 
+import asyncio
 import hashlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +21,7 @@ from interlock.idempotency.tables import idempotency_keys
 from interlock.kernel.clock import Clock
 from interlock.kernel.errors import ErrorKind, InterlockError
 from interlock.storage.engine import Database
+from interlock.storage.errors import StoreUnavailable
 
 __all__ = [
     "Answered",
@@ -32,6 +35,9 @@ __all__ = [
 LIFETIME_S: Final = 86_400.0
 _KEY_CHARS: Final = 255
 _PURGED: Final = 1000
+_PURGE_EVERY_S: Final = 300.0
+
+_log = logging.getLogger("interlock.idempotency")
 
 
 class IdempotencyKeyReusedError(InterlockError):
@@ -120,6 +126,15 @@ class Idempotency:
                     .where(_at(place))
                     .values(status=once._kept.status, answer=once._kept.body)
                 )
+
+    async def run(self) -> None:
+        """Forgets old keys every few minutes, until cancelled."""
+        while True:
+            try:
+                await self.purge()
+            except StoreUnavailable as error:
+                _log.warning("old idempotency keys were not removed: %s", error.message)
+            await asyncio.sleep(_PURGE_EVERY_S)
 
     async def purge(self) -> None:
         """Forgets keys that are older than their lifetime, some at a time."""

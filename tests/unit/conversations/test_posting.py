@@ -12,11 +12,11 @@ from interlock.conversations.errors import (
     MessageDeletedError,
     NotFoundError,
     PostingTooFastError,
-    RepeatedDifferentlyError,
 )
 from interlock.conversations.ports import Ask
 from interlock.conversations.posting import Draft
 from interlock.conversations.service import NewConversation
+from interlock.idempotency.service import IdempotencyKeyReusedError
 
 pytestmark = pytest.mark.anyio
 
@@ -230,7 +230,7 @@ async def test_a_repeated_post_creates_nothing_and_answers_the_same(site: TalkSi
 
     assert (again.message_id, again.replayed) == (first.message_id, True)
     assert other.message_id != first.message_id
-    with pytest.raises(RepeatedDifferentlyError):
+    with pytest.raises(IdempotencyKeyReusedError):
         await site.talks.posting.root(ANN, group, Draft(content="twice", repeat_key="k1"))
     site.clock.move(86_401)
     later = await site.talks.posting.root(ANN, group, draft)

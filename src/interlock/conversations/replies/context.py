@@ -5,7 +5,7 @@ called `read_attachment`, so that policies can label what it touches or keep it 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from interlock.conversations.assembly import Assembled, Turn, assemble
@@ -30,7 +30,7 @@ class Gathered:
 
     conversation: Conversation
     message: Message
-    """The reply itself."""
+    """The reply itself, with exactly what it says so far."""
     assembled: Assembled
     sources: tuple[str, ...]
     """Ids of the messages that are in it."""
@@ -57,6 +57,7 @@ async def gather(  # noqa: PLR0917 - the parts of one input
         )
         if reply is None or conversation is None:
             return None
+        reply = replace(reply, content=await work.messages.text(message_id))
         chain = (await work.messages.chain(reply))[:-1]
         people = await spine.directory.people(
             connection, {one.author_user_id for one in chain if one.author_user_id}

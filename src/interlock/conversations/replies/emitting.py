@@ -8,6 +8,7 @@ twice.
 import asyncio
 from collections.abc import Callable
 
+from interlock.conversations.growing import ROW_EVERY_S
 from interlock.conversations.replying import ReplyWriter
 
 __all__ = ["Emitter"]
@@ -21,17 +22,19 @@ class Emitter:
         writer: ReplyWriter,
         message_id: str,
         *,
+        by: str,
         already: str,
         flush_s: float,
         stopped: Callable[[], None],
     ) -> None:
-        """Writes for one round.
+        """Writes for one round, as the process `by`.
 
         `already` is what it has written before; `stopped` is called when the text diverges, or
         somebody else ended the message.
         """
         self._writer = writer
         self._message_id = message_id
+        self._by = by
         self._repeat = already
         self._flush_s = flush_s
         self._stopped = stopped
@@ -71,7 +74,7 @@ class Emitter:
     async def run(self) -> None:
         """Writes what was told, until `finish` and everything is written."""
         while True:
-            await self._wake.wait()
+            await self._told()
             self._wake.clear()
             if not self._done:
                 await asyncio.sleep(self._flush_s)
@@ -79,12 +82,22 @@ class Emitter:
             if pieces and not self.ended:
                 await self._write("".join(pieces))
             if self._done and not self._pieces:
+                await self._writer.settle(self._message_id, by=self._by)
                 return
+
+    async def _told(self) -> None:
+        """Waits for pieces; when the text pauses, whoever reads the message sees all of it."""
+        try:
+            async with asyncio.timeout(ROW_EVERY_S):
+                await self._wake.wait()
+        except TimeoutError:
+            await self._writer.settle(self._message_id, by=self._by)
+            await self._wake.wait()
 
     async def _write(self, text: str) -> None:
         if self._next is None:
-            self._next = await self._writer.write(self._message_id, [])
-        after = await self._writer.write(self._message_id, [text])
+            self._next = await self._writer.write(self._message_id, [], by=self._by)
+        after = await self._writer.write(self._message_id, [text], by=self._by)
         if after == self._next:
             self.ended = True
             self._stopped()

@@ -65,6 +65,10 @@ class Journal(msgspec.Struct, kw_only=True):
     """Finished rounds of a reply."""
 
     rounds: list[Round] = msgspec.field(default_factory=list)
+    begun: Round | None = None
+    """A round whose answer is complete and whose tools run: `results` are those that ended."""
+    usage: dict[str, int] = msgspec.field(default_factory=dict)
+    """Of all answers that are complete."""
 
     @property
     def said(self) -> int:
@@ -118,10 +122,11 @@ class Trail(msgspec.Struct, kw_only=True):
         self.nodes.append(made)
         return made
 
-    def resume(self, rounds: int) -> list[str]:
+    def resume(self, rounds: int, *, begun: bool = False) -> list[str]:
         """Forgets what belongs to the round that was cut off; ids of what the next one follows.
 
-        The steps of that round are taken again, with the ids they had.
+        The steps of that round are taken again, with the ids they had. `begun`: its answer is
+        complete and stays, with the calls that were denied.
         """
         ends = [
             at
@@ -129,7 +134,12 @@ class Trail(msgspec.Struct, kw_only=True):
             if (node.kind, node.name) == ("reducer", RESULTS)
         ]
         last = ends[rounds - 1] if 0 < rounds <= len(ends) else None
-        del self.nodes[0 if last is None else last + 1 :]
+        first = 0 if last is None else last + 1
+        if begun:
+            after = self.nodes[first:]
+            ran = (at for at, one in enumerate(after) if one.kind == "tool")
+            first += next((at for at in ran if after[at].status != "denied"), len(after))
+        del self.nodes[first:]
         return [] if last is None else [self.nodes[last].id]
 
     def told(self, *, ended: str | None = None) -> dict[str, Any]:

@@ -6,9 +6,11 @@ import msgspec
 from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from interlock.conversations.model import UNFINISHED
+from interlock.conversations.model import UNFINISHED, Message
 from interlock.conversations.replies.model import Asked, Journal, Trail
 from interlock.conversations.replies.tables import replies
+from interlock.conversations.repository.conversations import ConversationRepository
+from interlock.conversations.repository.messages import MessageRepository
 from interlock.conversations.tables import messages
 
 __all__ = ["ReplyRepository"]
@@ -64,15 +66,46 @@ class ReplyRepository:
             .values(journal=_text(journal), trail=_text(trail))
         )
 
-    async def unfinished(self) -> Sequence[tuple[str, str]]:
-        """(id, status) of every reply whose message has not ended, oldest first."""
+    async def unfinished(self) -> Sequence[str]:
+        """Every reply whose message has not ended, oldest first."""
         query = (
-            select(messages.c.id, messages.c.status)
+            select(messages.c.id)
             .join(replies, replies.c.message_id == messages.c.id)
             .where(messages.c.status.in_(UNFINISHED))
             .order_by(messages.c.id)
         )
-        return [(row.id, row.status) for row in await self._connection.execute(query)]
+        return list((await self._connection.execute(query)).scalars())
+
+    async def take(self, message_id: str, process: str) -> Message | None:
+        """Makes a reply this process's to write; the message as it was before, if there is one."""
+        message = await MessageRepository(self._connection).find(message_id)
+        if message is None:
+            return None
+        await ConversationRepository(self._connection).lock(message.conversation_id)
+        message = await MessageRepository(self._connection).find(message_id)
+        if message is not None and message.unfinished:
+            await self._connection.execute(
+                update(messages).where(messages.c.id == message_id).values(made_by=process)
+            )
+        return message
+
+    async def preceded(self, message: Message) -> bool:
+        """Whether an older reply of the same agent in the same thread has not ended.
+
+        Index: `ix_messages_root_id_seq`.
+        """
+        query = (
+            select(messages.c.id)
+            .join(replies, replies.c.message_id == messages.c.id)
+            .where(
+                messages.c.root_id == message.root_id,
+                messages.c.agent_id == message.agent_id,
+                messages.c.seq < message.seq,
+                messages.c.status.in_(UNFINISHED),
+            )
+            .limit(1)
+        )
+        return (await self._connection.execute(query)).first() is not None
 
 
 def _text(value: object) -> str:

@@ -79,7 +79,9 @@ class Rounds:
         self._trail = trail
         self._place = place_of(gathered.conversation, gathered.message)
         self._slots = asyncio.Semaphore(_PARALLEL)
-        self._usage: dict[str, int] = {}
+        self._usage = dict(journal.usage)
+        self._before = {one.id: one for one in trail.nodes}
+        """What the trail said before a restart."""
         self._began: dict[str, float] = {}
         names = [one.name for one in toolbox] if asked.tools is None else asked.tools
         self._offered = [] if asked.mode == "off" else [n for n in names if toolbox.knows(n)]
@@ -91,12 +93,19 @@ class Rounds:
             Diverged: the round that was cut off cannot be gone on with.
             InterlockError: the gateway or the provider refuses, or fails.
         """
-        after = self._trail.resume(len(self._journal.rounds)) or await self._opening()
+        begun = self._journal.begun
+        after = self._trail.resume(len(self._journal.rounds), begun=begun is not None)
+        if not self._trail.nodes:
+            after = await self._opening()
         history = messages_of(self._gathered.assembled)
         written = self._gathered.message.content
         for done in self._journal.rounds:
             history += _said(done)
             written = written[len(done.text) :]
+        if begun is not None:
+            done = await self._run_calls(begun, self._asking_node(), ())
+            history += _said(done)
+            written, after = "", [self._trail.nodes[-1].id]
         while True:
             last = len(self._journal.rounds) >= self._asked.max_steps
             room = len(self._trail.nodes) + _CLOSING + 2 <= _MOST_NODES
@@ -205,41 +214,70 @@ class Rounds:
             await self._end(denied, "denied")
 
     async def _called(self, answer: Answer, node: Node) -> Round:
-        """Runs the calls of an answer; afterwards the round is in the journal."""
-        unique: dict[tuple[str, str], Called] = {}
-        for call in answer.calls:
-            unique.setdefault((call.name, call.arguments), call)
-        room = max(0, _MOST_NODES - _CLOSING - len(self._trail.nodes))
-        run = list(unique)[:room]
-        made = await asyncio.gather(
-            *(self._tool(unique[one], node, answer.decisions) for one in run)
-        )
-        texts = dict(zip(run, made, strict=True))
-        done = Round(
+        """Runs the calls of an answer; the answer is in the journal before the first one runs."""
+        begun = self._journal.begun = Round(
             text=answer.text,
             calls=[
                 {"id": call.id, "name": call.name, "arguments": call.arguments}
                 for call in answer.calls
             ],
+            results={},
+        )
+        self._journal.usage = dict(self._usage)  # stored with the first call's node
+        return await self._run_calls(begun, node, answer.decisions)
+
+    def _asking_node(self) -> Node:
+        """The node of the newest answer."""
+        return next(one for one in reversed(self._trail.nodes) if one.kind == "responder")
+
+    async def _run_calls(
+        self, begun: Round, node: Node, decisions: Sequence[DecisionRecord]
+    ) -> Round:
+        """Runs the calls that have no result yet; afterwards the round is in the journal."""
+        calls = [Called(**call) for call in begun.calls]
+        unique: dict[tuple[str, str], Called] = {}
+        for call in calls:
+            unique.setdefault((call.name, call.arguments), call)
+        room = max(0, _MOST_NODES - _CLOSING - len(self._trail.nodes))
+        run = list(unique)[:room]
+        made = await asyncio.gather(
+            *(self._tool(unique[one], node, decisions, begun.results) for one in run)
+        )
+        texts = dict(zip(run, made, strict=True))
+        done = Round(
+            text=begun.text,
+            calls=begun.calls,
             results={
                 call.id: texts.get((call.name, call.arguments), (_TOO_MANY, ""))[0]
-                for call in answer.calls
+                for call in calls
             },
         )
         before = [one[1] for one in made] or [node.id]
         reducer = self._begin("reducer", RESULTS, list(done.results.values()), before)
         self._journal.rounds.append(done)
+        self._journal.begun = None
         await self._end(reducer, "succeeded")
         return done
 
     async def _tool(
-        self, call: Called, node: Node, decisions: Sequence[DecisionRecord]
+        self,
+        call: Called,
+        node: Node,
+        decisions: Sequence[DecisionRecord],
+        results: dict[str, str],
     ) -> tuple[str, str]:
-        """What a call gave, and the id of its node."""
+        """What a call gave, and the id of its node; `results`: what has ended is not done again."""
         async with self._slots:
             tool = self._begin("tool", call.name, call.arguments, [node.id])
+            known = self._before.get(tool.id)
+            if known is not None and call.id in results:
+                tool.output_preview, tool.output_hash = known.output_preview, known.output_hash
+                tool.provenance = known.provenance
+                await self._end(tool, "failed" if known.error else "succeeded", error=known.error)
+                return results[call.id], tool.id
             await self._tell(tool)
             text, failed = await self._toolbox.run_allowed(call.name, call.arguments)
+            results[call.id] = text
             tool.output_preview, tool.output_hash = preview(text), digest_of(text)
             if failed:
                 tool.error = {"code": "tool_failed", "message": preview(text)[:300]}

@@ -10,9 +10,9 @@ Source: conversations.md sections 11.6, 12 and 14.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,11 +22,13 @@ from interlock.conversations.ports import CancelOutcome, Trigger
 from interlock.conversations.replies.context import gather
 from interlock.conversations.replies.emitting import Emitter
 from interlock.conversations.replies.model import Asked, Journal, Trail
+from interlock.conversations.replies.possession import OnRestart, Possession
 from interlock.conversations.replies.repository import ReplyRepository
 from interlock.conversations.replies.rounds import Diverged, Rounds
 from interlock.conversations.replies.turns import Turns
 from interlock.conversations.replying import Ending, ReplyWriter
 from interlock.conversations.spine import Spine, Work
+from interlock.durable.model import Status
 from interlock.gateway.door import Door
 from interlock.gateway.toolbox import Toolbox
 from interlock.identity.callers import key_of
@@ -44,8 +46,17 @@ _ENQUEUE_TRIES: Final = 5
 _STORE_AGAIN_S: Final = 0.2
 _STORE_LONGEST_S: Final = 10.0
 
-Enqueue = Callable[[str], Awaitable[None]]
-"""Hands the id of a reply over to durable work; the same id again is nothing."""
+
+class ReplyWork(Protocol):
+    """Durable work on replies, by the ids of their messages."""
+
+    async def enqueue(self, message_id: str) -> None:
+        """Hands a reply over; the same id again is nothing."""
+        ...
+
+    async def status(self, message_id: str) -> Status | None:
+        """How far the work is; None: it was never handed over."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +68,7 @@ class ReplySettings:
     flush_s: float
     context_limit: int
     default_model: Callable[[], str]
-    on_restart: Literal["resume", "retry", "fail"]
+    on_restart: OnRestart
 
 
 @dataclass(slots=True)
@@ -67,6 +78,11 @@ class _Running:
     task: "asyncio.Task[None]"
     cancelled: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def stop(self) -> None:
+        """Ends the making; the reply has ended, or is to end as cancelled."""
+        self.cancelled = True
+        self.task.cancel()
 
 
 class AgentReplies:
@@ -81,7 +97,7 @@ class AgentReplies:
         toolbox: Toolbox,
         *,
         settings: ReplySettings,
-        enqueue: Enqueue,
+        work: ReplyWork,
     ) -> None:
         self._spine = spine
         self._writer = writer
@@ -89,7 +105,8 @@ class AgentReplies:
         self._door = door
         self._toolbox = toolbox
         self._settings = settings
-        self._enqueue = enqueue
+        self._work = work
+        self._mine = Possession(spine, on_restart=settings.on_restart)
         self._turns = Turns(settings.most_at_once)
         self._running: dict[str, _Running] = {}
         self._handing: set[asyncio.Task[None]] = set()
@@ -136,8 +153,7 @@ class AgentReplies:
         ending = Ending(status="cancelled", finish_reason="cancelled")
         if running is None:
             return "cancelled" if await self._writer.end(message_id, ending) else "completed"
-        running.cancelled = True
-        running.task.cancel()
+        running.stop()
         await running.over.wait()
         async with self._spine.database.read() as connection:
             message = await Work(connection).messages.find(message_id)
@@ -146,15 +162,21 @@ class AgentReplies:
         return "timed_out" if message.status == "timeout" else "completed"
 
     async def resume(self) -> None:
-        """Hands over what a stopped server left behind; with `fail`, ends it instead."""
+        """Sees to replies that no work is on: those never handed over, those whose work is over.
+
+        Work that waits or runs is left alone, whichever process has it: when that one is dead,
+        durable work gives it to another, and `chat.on_restart` says what becomes of the reply.
+        """
         async with self._spine.database.read() as connection:
             left = await ReplyRepository(connection).unfinished()
-        for message_id, status in left:
-            again = status == "queued" or self._settings.on_restart == "resume"
-            if self._settings.on_restart == "fail" or not again:
-                await self._writer.end(message_id, _INTERRUPTED)
-            else:
-                await self._enqueue(message_id)
+        for message_id in left:
+            match await self._work.status(message_id):
+                case None:
+                    await self._work.enqueue(message_id)
+                case "waiting" | "running":
+                    pass
+                case "done" | "failed" | "cancelled":
+                    await self._writer.end(message_id, _INTERRUPTED)
 
     def _asked(self, trigger: Trigger, agent: Agent) -> Asked:
         ctx, ask, conversation = trigger.ctx, trigger.ask, trigger.conversation
@@ -197,7 +219,7 @@ class AgentReplies:
     async def _handed(self, message_id: str) -> None:
         for attempt in range(_ENQUEUE_TRIES):
             try:
-                await self._enqueue(message_id)
+                await self._work.enqueue(message_id)
             except InterlockError as error:
                 _log.warning("a reply could not be handed over: %s", error.message)
                 await asyncio.sleep(0.2 * 2**attempt)
@@ -229,10 +251,13 @@ class AgentReplies:
                 return
 
     async def _in_turn(self, message_id: str) -> None:
-        async with self._spine.database.read() as connection:
-            waiting = await Work(connection).messages.find(message_id)
-        if waiting is None or not waiting.unfinished:
+        waiting, goes_on = await self._mine.take(message_id)
+        if waiting is None:
             return
+        if not goes_on:
+            await self._end(message_id, _INTERRUPTED)
+            return
+        await self._mine.precede(waiting)
         person, lane = waiting.requested_by or "", f"{waiting.root_id}:{waiting.agent_id}"
         async with self._turns.turn(person, lane, message_id):
             await self._make(message_id)
@@ -246,17 +271,22 @@ class AgentReplies:
         asked, journal, trail = found
         task = asyncio.ensure_future(self._made(message_id, asked, journal, trail))
         running = self._running[message_id] = _Running(task)
+        watching = asyncio.ensure_future(self._mine.watch(message_id, running.stop))
         try:
             await task
         except asyncio.CancelledError:
             if not running.cancelled:
                 task.cancel()
                 raise  # the server stops: somebody goes on with it later
-            ending = Ending(status="cancelled", finish_reason="cancelled")
-            await self._writer.end(message_id, ending)
+            await self._end(message_id, Ending(status="cancelled", finish_reason="cancelled"))
         finally:
+            watching.cancel()
             self._running.pop(message_id, None)
             running.over.set()
+
+    async def _end(self, message_id: str, ending: Ending) -> None:
+        """Ends a reply of this process; one that another has taken: nothing."""
+        await self._writer.end(message_id, ending, by=self._mine.process)
 
     async def _made(self, message_id: str, asked: Asked, journal: Journal, trail: Trail) -> None:
         try:
@@ -275,7 +305,7 @@ class AgentReplies:
             _log.exception("a reply failed")
             ending = _failed("assistant_stream_error", "The reply could not be made.")
         if ending is not None:
-            await self._writer.end(message_id, ending)
+            await self._end(message_id, ending)
 
     async def _ending(
         self, message_id: str, asked: Asked, journal: Journal, trail: Trail
@@ -308,6 +338,7 @@ class AgentReplies:
             return Emitter(
                 self._writer,
                 message_id,
+                by=self._mine.process,
                 already=already,
                 flush_s=self._settings.flush_s,
                 stopped=stopped,
@@ -322,7 +353,7 @@ class AgentReplies:
         begun = message is not None and bool(message.content)
         code, text = _reason(error, begun=begun)
         if not begun:
-            await self._writer.write(message_id, [text])
+            await self._writer.write(message_id, [text], by=self._mine.process)
         return _failed(code, text)
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from interlock.conversations.excerpts import excerpt
-from interlock.conversations.model import Chunk, Mention, Message, ThreadSummary
+from interlock.conversations.model import Chunk, Growing, Mention, Message, ThreadSummary
 from interlock.conversations.tables import (
     conversation_members,
     message_chunks,
@@ -254,12 +254,37 @@ class MessageRepository:
         newest = (await self._connection.execute(query)).scalar_one()
         return 0 if newest is None else int(newest) + 1
 
-    async def grow(self, message_id: str, piece: str) -> None:
-        """Adds to the text of a reply; its words are indexed when it ends."""
+    async def text(self, message_id: str) -> str:
+        """All pieces of a reply as one text."""
+        query = (
+            select(message_chunks.c.content)
+            .where(message_chunks.c.message_id == message_id)
+            .order_by(message_chunks.c.idx)
+        )
+        return "".join((await self._connection.execute(query)).scalars())
+
+    async def growing(self, message_id: str) -> Growing | None:
+        """How far a reply is, without its text."""
+        newest = (
+            select(func.max(message_chunks.c.idx))
+            .where(message_chunks.c.message_id == message_id)
+            .scalar_subquery()
+        )
+        query = select(messages.c.status, messages.c.made_by, newest).where(
+            messages.c.id == message_id
+        )
+        row = (await self._connection.execute(query)).one_or_none()
+        if row is None:
+            return None
+        status, made_by, idx = row
+        return Growing(status=status, made_by=made_by, next=0 if idx is None else int(idx) + 1)
+
+    async def grow(self, message_id: str, text: str) -> None:
+        """Writes the text of a reply so far; its words are indexed when it ends."""
         await self._connection.execute(
             update(messages)
             .where(messages.c.id == message_id)
-            .values(content=messages.c.content + piece, status="streaming")
+            .values(content=text, status="streaming")
         )
 
     async def keep_version(self, values: Mapping[str, Any]) -> None:

@@ -113,7 +113,7 @@ async def _answer(
         "finish_reason": message["finish_reason"],
         "usage": message["usage"],
     }
-    return json_answer(posted_view(posted) | more | done, 200, replayed_headers(posted))
+    return json_answer(posted_view(posted) | more | done, 200, replayed_headers(posted.replayed))
 
 
 def _turn(posted: Posted) -> dict[str, Any]:

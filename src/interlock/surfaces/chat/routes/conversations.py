@@ -14,7 +14,8 @@ from interlock.conversations.service import NewConversation
 from interlock.conversations.views import thread_view
 from interlock.surfaces.chat.auth import Caller
 from interlock.surfaces.chat.envelope import json_answer
-from interlock.surfaces.chat.parts import ERRORS, Id, IdQuery, TalksOf, limited
+from interlock.surfaces.chat.parts import ERRORS, Id, IdQuery, RepeatKey, TalksOf, limited
+from interlock.surfaces.chat.routes.posted import replayed_headers
 from interlock.surfaces.chat.schemas.asked import ConversationIn, ConversationPatch
 from interlock.surfaces.chat.schemas.told import (
     ConversationDetailOut,
@@ -40,9 +41,11 @@ _NEVER_NULL = ("title", "assistant_mode", "context_mode", "archived")
 
 
 @router.post("/api/conversations", status_code=201, responses={201: {"model": CreatedOut}})
-async def create(body: ConversationIn, ctx: Caller, talks: TalksOf) -> Response:
+async def create(
+    body: ConversationIn, ctx: Caller, talks: TalksOf, key: RepeatKey = None
+) -> Response:
     """Makes a conversation; the caller owns it."""
-    made = await talks.conversations.create(
+    made, again = await talks.conversations.create_once(
         ctx,
         NewConversation(
             title=body.title,
@@ -54,8 +57,10 @@ async def create(body: ConversationIn, ctx: Caller, talks: TalksOf) -> Response:
             system_prompt=body.system_prompt,
             default_agent=body.default_agent,
         ),
+        key,
     )
-    return json_answer({"conversation_id": made["id"], "conversation": made}, 201)
+    answer = {"conversation_id": made["id"], "conversation": made}
+    return json_answer(answer, 201, replayed_headers(again))
 
 
 @router.get("/api/conversations", responses={200: {"model": ConversationsOut}})

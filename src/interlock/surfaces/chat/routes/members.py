@@ -9,7 +9,8 @@ from interlock.conversations.model import Invite
 from interlock.conversations.views import instant
 from interlock.surfaces.chat.auth import Caller
 from interlock.surfaces.chat.envelope import json_answer
-from interlock.surfaces.chat.parts import ERRORS, Id, TalksOf
+from interlock.surfaces.chat.parts import ERRORS, Id, RepeatKey, TalksOf
+from interlock.surfaces.chat.routes.posted import replayed_headers
 from interlock.surfaces.chat.schemas.asked import AcceptIn, InviteIn, ParticipantIn
 from interlock.surfaces.chat.schemas.told import (
     AcceptedOut,
@@ -34,10 +35,18 @@ async def participants(id: Id, ctx: Caller, talks: TalksOf) -> Response:  # noqa
 
 
 @router.post("/api/conversations/{id}/participants", status_code=204)
-async def put(id: Id, body: ParticipantIn, ctx: Caller, talks: TalksOf) -> Response:  # noqa: A002
+async def put(
+    id: Id,  # noqa: A002
+    body: ParticipantIn,
+    ctx: Caller,
+    talks: TalksOf,
+    key: RepeatKey = None,
+) -> Response:
     """Adds a member, or changes the role of one; owners and admins."""
-    await talks.membership.put(ctx, id.lower(), body.user_id.lower(), body.role)
-    return Response(status_code=204)
+    again = await talks.membership.put(
+        ctx, id.lower(), body.user_id.lower(), body.role, repeat_key=key
+    )
+    return Response(status_code=204, headers=replayed_headers(again))
 
 
 @router.delete("/api/conversations/{id}/participants/{user_id}", status_code=204)

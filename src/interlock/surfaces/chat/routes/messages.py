@@ -107,10 +107,11 @@ async def regenerate(
     ctx: Caller,
     talks: TalksOf,
     body: RegenerateIn | None = None,
+    key: RepeatKey = None,
 ) -> Response:
     """Asks for another reply beside one."""
     ask = Ask() if body is None else body.ask()
-    return posted_answer(await talks.posting.regenerate(ctx, id.lower(), ask))
+    return posted_answer(await talks.posting.regenerate(ctx, id.lower(), ask, repeat_key=key))
 
 
 @router.get("/api/messages/{id}/reasoning", responses={200: {"model": ReasoningOut}})

@@ -27,13 +27,15 @@ def posted_view(posted: Posted) -> dict[str, Any]:
     return view
 
 
-def replayed_headers(posted: Posted) -> dict[str, str]:
+def replayed_headers(replayed: bool) -> dict[str, str]:
     """Says when an answer is the first one again."""
-    return {"Idempotent-Replayed": "true"} if posted.replayed else {}
+    return {"Idempotent-Replayed": "true"} if replayed else {}
 
 
 def posted_answer(
     posted: Posted, code: int = 201, more: Mapping[str, Any] | None = None
 ) -> Response:
     """The answer to a post."""
-    return json_answer(posted_view(posted) | dict(more or {}), code, replayed_headers(posted))
+    return json_answer(
+        posted_view(posted) | dict(more or {}), code, replayed_headers(posted.replayed)
+    )
