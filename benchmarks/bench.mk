@@ -28,9 +28,13 @@ bench-events: $(VENV)/.run  ## Measure the event log and 2,000 live streams (abo
 	@$(BIN)/python benchmarks/events.py $(BENCH_ARGS)
 
 .PHONY: kill-replies
-kill-replies: $(VENV)/.run  ## Kill a server 200 times while agents answer, and count what was lost
+kill-replies: $(VENV)/.dev  ## Kill servers 200 times while agents answer (BENCH_ARGS="--store postgresql": two, and Redis)
 	@$(BIN)/python -m benchmarks.kill_replies $(BENCH_ARGS)
 
 .PHONY: bench-console
 bench-console: $(VENV)/.dev  ## Measure the console in Chromium and beside a million decisions (about 8 minutes)
 	@PYTHONPATH=. $(BIN)/python -m benchmarks.console $(BENCH_ARGS)
+
+.PHONY: bench-login
+bench-login: $(VENV)/.dev  ## Guess 10,000 passwords from 200 addresses, and look who notices (about 2 minutes)
+	@$(BIN)/python -m benchmarks.login $(BENCH_ARGS)
