@@ -178,6 +178,9 @@ async def _unexpected(request: Request, exc: Exception) -> Response:
     return problem(500, "internal_error", "Internal error; the server's log has details.")
 
 
+_KEY_REUSED = "The idempotency key came with another request before."
+
+
 def _document(app: FastAPI) -> dict[str, Any]:
     """OpenAPI 3.1 of the routes there are."""
     if app.openapi_schema is not None:
@@ -195,6 +198,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
             responses.pop("422", None)
             if path.startswith(tuple(_STRICT)) and "requestBody" in operation:
                 responses["422"] = ERRORS[400]
+            if any(one["name"] == "Idempotency-Key" for one in operation.get("parameters", ())):
+                responses["422"] = {**ERRORS[400], "description": _KEY_REUSED}
             if path.startswith(_OPEN):
                 continue
             cookie: dict[str, list[str]] = {"cookieAuth": []}
