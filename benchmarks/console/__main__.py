@@ -50,7 +50,8 @@ def pages_of(facts: dict[str, str]) -> dict[str, str]:
 def told(goal: str, value: float, most: float, unit: str) -> str:
     """A line of the table of goals."""
     met = "yes" if value <= most else "**no**"
-    return f"| {goal} | {value:,.4g} {unit} | {most:g} {unit} | {met} |"
+    shown = f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+    return f"| {goal} | {shown} {unit} | {most:g} {unit} | {met} |".replace("  |", " |")
 
 
 async def measure(rows: int, repeats: int, tokens: int, kept: Path | None) -> str:
