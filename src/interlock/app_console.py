@@ -12,13 +12,13 @@ from starlette.requests import Request
 
 from interlock import __version__
 from interlock.app_settings import LoadedSettings
+from interlock.app_store import invites_of
 from interlock.console.services import ProviderRow, Services, SettingRow
 from interlock.console.viewer import SignIn, Viewer
 from interlock.gateway.door import Door, Question
 from interlock.gateway.policies.errors import PolicyStateError
 from interlock.gateway.policies.whatif import WhatIf
 from interlock.gateway.rules import FilePolicies
-from interlock.identity.invites import Invites
 from interlock.identity.model import KeyInfo, KeySpec, KeyView
 from interlock.identity.roster import Roster
 from interlock.kernel.errors import ErrorKind, InterlockError
@@ -224,9 +224,7 @@ def services_of(
         limits=application.limits.desk,
         roster=Roster(store.database, application.clock),
         people=store.people,
-        invites=Invites(
-            store.database, store.audit, application.clock, key=store.secrets.derive("invitations")
-        ),
+        invites=invites_of(store, application.clock),
         own_session=partial(_own_session, application),
     )
 

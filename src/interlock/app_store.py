@@ -36,6 +36,7 @@ from interlock.identity.admin import IdentityAdmin
 from interlock.identity.audit import AuditLog
 from interlock.identity.bootstrap import Bootstrap, BootstrapResult
 from interlock.identity.callers import Callers
+from interlock.identity.invites import Invites
 from interlock.identity.keys import KeyService
 from interlock.identity.login.metrics import LoginMetrics
 from interlock.identity.login.service import LoginSessions
@@ -56,6 +57,7 @@ __all__ = [
     "Store",
     "backup_parts",
     "check_store",
+    "invites_of",
     "migrate_store",
     "open_blobs",
     "open_database",
@@ -163,6 +165,16 @@ def backup_parts(settings: AppSettings) -> Backup:
         data=settings.data,
         revision=check_store(settings).head,
         key_id=secrets.key_id,
+    )
+
+
+def invites_of(store: Store, clock: Clock | None = None) -> Invites:
+    """Links at which people choose a password."""
+    return Invites(
+        store.database,
+        store.audit,
+        clock or SystemClock(),
+        key=store.secrets.derive("invitations"),
     )
 
 

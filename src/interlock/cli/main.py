@@ -49,6 +49,9 @@ class _Commands(LazyGroup):
             "failed.",
         ),
         "keys": Lazy("interlock.cli.keys:app", "Gateway keys: who may use the gateway, and how."),
+        "users": Lazy(
+            "interlock.cli.users:app", "People: who may sign in, as what, and from where."
+        ),
         "budgets": Lazy(
             "interlock.cli.budgets:app",
             "Money and tokens that keys, people, groups and accounts may use.",
