@@ -125,6 +125,7 @@ _SAME_FOR_ALL = {
     "/api/v1/models/{model_id:path}": "the catalogue of models",
     "/api/admin/limits/profiles/{id}": "of the server: administrators alone",
     "/api/admin/limits/assignments/{id}": "of the server: administrators alone",
+    "/api/admin/limits/budgets/{id}": "of the server: administrators alone",
 }
 """Routes whose parameter is no id of anybody's, and why."""
 _HIDDEN = {"/api/account/sessions/{session_id}", "/api/invites/{token}/revoke"}
@@ -287,6 +288,10 @@ async def test_no_page_of_the_console_tells_foreign_ids_from_unknown_ones(tmp_pa
             "/console/keys/": (facts["key"], "key_none"),
             "/console/go/": (facts["decision"], "dec_none"),
             "/console/chat/": (_NOBODY, _NOBODY.replace("4", "5")),  # real ones: test_chat_page
+            # Administrators alone, whatever the id; and links that are signed: test_invites.
+            "/console/users/": (_NOBODY, _NOBODY.replace("4", "5")),
+            "/console/limits/profiles/": (_NOBODY, _NOBODY.replace("4", "5")),
+            "/console/invite/": (_NOBODY, _NOBODY.replace("4", "5")),
         }
         tried = 0
         async with site.client("stranger") as browser:
@@ -298,7 +303,7 @@ async def test_no_page_of_the_console_tells_foreign_ids_from_unknown_ones(tmp_pa
                 for method in page.methods:
                     answers = []
                     for one in known[0]:
-                        path = re.sub(r"{id}", one, page.path)
+                        path = re.sub(r"{id}|{token}", one, page.path)
                         path = path.replace("{message}", one).replace("{what}", "stop")
                         assert "{" not in path, f"say what the ids of {page.path} are of"
                         form = {"csrf": "csrf-stranger", "do": "allow", "content": "x"}

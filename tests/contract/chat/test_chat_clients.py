@@ -139,7 +139,7 @@ async def test_posts_answer_as_both_clients_parse(client: Make) -> None:
     assert again.json == root.json
     assert again.headers["Idempotent-Replayed".lower()] == "true"
     assert "idempotent-replayed" not in root.headers
-    assert (body.status, other.status) == (201, 409)
+    assert (body.status, other.status) == (201, 422)
     tree = (await ann.get(f"/api/threads/{root.json['root_id']}/tree")).json
     assert len(tree["messages"]) == 1
 

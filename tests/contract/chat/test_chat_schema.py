@@ -154,7 +154,7 @@ async def test_what_breaks_inside_and_what_does_not_fit_have_the_envelope_too(
         async def breaks(*args: object, **named: object) -> None:
             raise RuntimeError("SELECT secret FROM inside")
 
-        monkeypatch.setattr(type(site.talk.talks.conversations), "create", breaks)
+        monkeypatch.setattr(type(site.talk.talks.conversations), "create_once", breaks)
         calls = [
             (await ann.post("/api/conversations", {"title": "x"}), 500, "internal_error"),
             (

@@ -22,7 +22,7 @@ __all__ = ["OnRestart", "Possession"]
 
 OnRestart = Literal["resume", "retry", "fail"]
 _LOOK_S: Final = 0.25
-"""How often a shared store is asked whether an older reply has ended."""
+"""How often the store is asked whether an older reply has ended."""
 _WATCH_S: Final = 1.0
 """How often it is asked whether somebody else ended or took the reply that is being made."""
 
@@ -51,9 +51,9 @@ class Possession:
     async def precede(self, message: Message) -> None:
         """Waits until older replies of the lane have ended, in whatever process.
 
-        On a store of one process its own turns see to that.
+        Also where there is one process: durable work may begin them in another order.
         """
-        while self._shared:
+        while True:
             async with self._spine.database.read() as connection:
                 if not await ReplyRepository(connection).preceded(message):
                     return
