@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check -q
 PACKAGE_SOURCES := pyproject.toml README.md
 
-.PHONY: help demo setup test check fmt lint types arch docs serve lock clean test-clients console-shots
+.PHONY: help demo setup test test-servers check fmt lint types arch docs serve lock clean test-clients console-shots
 
 help:            ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ setup: $(VENV)/.dev  ## Make .venv with everything
 
 test: $(VENV)/.dev  ## All tests
 	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-servers: $(VENV)/.dev  ## Clients and replies on several real servers that are killed (about 4 minutes)
+	@$(BIN)/python -m pytest -m servers
 
 check: $(VENV)/.dev  ## Exactly what CI runs: format, lint, types, import contracts, tests
 	@$(BIN)/ruff format --check src tests benchmarks

@@ -16,7 +16,7 @@ from tests.support.published_web import Page, Web
 from tests.support.scratch_redis import REDIS_URL, scratch_redis
 from tests.support.served import Served, served
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.servers]
 _PASSWORD = "correct horse battery"
 _EMAIL = "ann@example.com"
 _LONG = 3000

@@ -10,7 +10,7 @@ import pytest
 from tests.scenarios.test_replies import Person, Server
 from tests.support.slow_model import SlowModel, slow_model
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.servers]
 
 
 @pytest.fixture
